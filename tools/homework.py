@@ -1,0 +1,144 @@
+"""Release labs/homework/ from the masters in solutions/: `python -m tools.homework`.
+
+nbgrader takes the solutions out, in a scratch folder, so that nothing beside a master can leak. The same
+master gives the same bytes. With `--check` nothing is written: it prints what is stale and fails if
+anything is.
+"""
+
+import argparse
+import logging
+import re
+import sys
+import tempfile
+from pathlib import Path
+
+import nbformat
+from nbformat import NotebookNode
+from nbgrader.converters import GenerateAssignment
+from nbgrader.coursedir import CourseDirectory
+from nbgrader.preprocessors import ClearSolutions, NbGraderPreprocessor
+from traitlets.config import Config
+
+from tools.notebooks import from_source
+
+MASTERS = Path(__file__).resolve().parents[1] / "solutions"
+RELEASES = MASTERS.parent / "labs" / "homework"
+BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
+
+
+class NameTheExercise(NbGraderPreprocessor):
+    """Let the placeholder of an unsolved exercise say which one it is."""
+
+    def preprocess_cell(self, cell: NotebookNode, resources: dict, index: int) -> tuple[NotebookNode, dict]:
+        name = re.search(r"^def (\w+)", cell.source, re.M)
+        if name:
+            placeholder = f'raise NotImplementedError("solve {name[1]}")'
+            cell.source = cell.source.replace("raise NotImplementedError()", placeholder)
+        return cell, resources
+
+
+def validate(master: Path, notebook: NotebookNode) -> None:
+    """Raise ValueError, naming the cell, when a master would release a solution or lose points."""
+    seen = set()
+    for number, cell in enumerate(notebook.cells, start=1):
+        about = cell.metadata.get("nbgrader")
+        where = f"{master.name}, cell {number}"
+        begun, ended = cell.source.count(BEGIN), cell.source.count(END)
+        solution = about is not None and about["solution"]
+        if begun != ended or begun > 1:
+            raise ValueError(f"{where}: {begun} lines `{BEGIN}` and {ended} `{END}`; expected one of each.")
+        if solution and not begun:
+            raise ValueError(
+                f"{where}: a solution cell without `{BEGIN}`; put it around what students write."
+            )
+        if begun and not solution:
+            raise ValueError(
+                f"{where}: a solution region, but the cell's nbgrader metadata lack solution: true."
+            )
+        if cell.cell_type == "code" and about is None:
+            raise ValueError(f"{where}: a code cell without nbgrader metadata; say whether it is a solution.")
+        if about is None:
+            continue
+        if about["grade_id"] in seen:
+            raise ValueError(f"{where}: the grade_id {about['grade_id']!r} occurs twice; choose another.")
+        seen.add(about["grade_id"])
+        if about["grade"] and not about.get("points"):
+            raise ValueError(f"{where}: a graded cell without points; add them to its nbgrader metadata.")
+        if solution and cell.cell_type == "code" and not re.search(r"^def \w+", cell.source, re.M):
+            raise ValueError(
+                f"{where}: a solution cell must define a function, whose name the placeholder bears."
+            )
+
+
+def release(master: Path) -> str:
+    """The text of the notebook that students get; ValueError when the master is not well formed."""
+    notebook = from_source(master)
+    validate(master, notebook)
+    with tempfile.TemporaryDirectory() as scratch:
+        source = Path(scratch, "source", master.stem)
+        source.mkdir(parents=True)
+        nbformat.write(notebook, source / f"{master.stem}.ipynb")
+        config = Config(
+            {
+                "CourseDirectory": {"root": scratch, "assignment_id": master.stem},
+                "GenerateAssignment": {"no_database": True, "force": True},
+                "SaveCells": {"enabled": False},
+                "ClearSolutions": {"text_stub": "*Write your answer here.*"},
+            }
+        )
+        converter = GenerateAssignment(coursedir=CourseDirectory(config=config), config=config)
+        steps = list(converter.preprocessors)
+        steps.insert(steps.index(ClearSolutions) + 1, NameTheExercise)
+        converter.preprocessors = steps
+        log = logging.getLogger("traitlets")
+        level = log.level
+        log.setLevel(logging.ERROR)  # nbgrader narrates every file at the level INFO
+        try:
+            converter.start()
+        finally:
+            log.setLevel(level)
+        released = nbformat.read(Path(scratch, "release", master.stem, f"{master.stem}.ipynb"), as_version=4)
+    return nbformat.writes(released).rstrip("\n") + "\n"
+
+
+def stale(masters: Path, releases: Path) -> list[str]:
+    """What is wrong with the released notebooks, one line each; empty when all are up to date."""
+    problems = []
+    sources = sorted(masters.glob("*.py"))
+    for master in sources:
+        target = releases / f"{master.stem}.ipynb"
+        if not target.exists():
+            problems.append(f"{target.name}: not released; run `make homework`")
+        elif target.read_text(encoding="utf-8") != release(master):
+            problems.append(f"{target.name}: differs from what {master.name} releases; run `make homework`")
+    expected = {f"{master.stem}.ipynb" for master in sources}
+    for path in sorted(releases.glob("*")) if releases.exists() else []:
+        if path.name not in expected and path.name != ".ipynb_checkpoints":
+            problems.append(f"{path.name}: has no master in {masters.name}/; remove it or write its master")
+    return problems
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Release every homework, or with `--check` only say what is stale. Returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m tools.homework", description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing; fail when a release is stale")
+    options = parser.parse_args(arguments)
+    try:
+        if options.check:
+            problems = stale(MASTERS, RELEASES)
+            print("\n".join(problems) or "all released notebooks are up to date")
+            return int(bool(problems))
+        for master in sorted(MASTERS.glob("*.py")):
+            target, text = RELEASES / f"{master.stem}.ipynb", release(master)
+            if not target.exists() or target.read_text(encoding="utf-8") != text:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_text(text, encoding="utf-8")
+                print(f"{target.name}: released")
+    except ValueError as problem:
+        print(problem, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
