@@ -1,0 +1,249 @@
+import copy
+import multiprocessing
+import os
+import random
+import signal
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from gancourse.targets import ring
+from gancourse.training import CheckpointError, State, TrainingDiverged, run
+
+RATE = 1e-2
+
+
+def new_state(seed=0, rate=RATE, activation=nn.ReLU):
+    torch.manual_seed(seed)
+    network = nn.Sequential(nn.Linear(2, 8), activation(), nn.Dropout(0.2), nn.Linear(8, 1))
+    return State(
+        network=network,
+        optimizer=torch.optim.Adam(network.parameters(), lr=rate),
+        noise=torch.Generator().manual_seed(seed),
+        counter=torch.zeros(()),
+    )
+
+
+def step(state, real):
+    noise = 0.1 * torch.randn(real.shape, generator=state.noise)
+    loss = (state.network(real + noise).squeeze() - real[:, 0]).square().mean()
+    state.optimizer.zero_grad()
+    loss.backward()
+    state.optimizer.step()
+    state.counter += 1
+    return {"loss": loss, "counter": state.counter}
+
+
+def other_step(state, real):
+    return {**step(state, real), "size": real.norm()}
+
+
+def train(folder=None, state=None, steps=120, **changes):
+    state = state or new_state()
+    settings = {"steps": steps, "batch_size": 16, "name": "toy", "folder": folder, "checkpoint_seconds": 0}
+    settings |= {"snapshot": lambda s: s.network.eval()(torch.ones(1, 2)) * 1.0, "snapshot_at": [0, 60, 120]}
+    return state, run(changes.pop("step", step), state, changes.pop("data", ring()), **(settings | changes))
+
+
+def weights(state):
+    return torch.cat([parameter.detach().flatten() for parameter in state.network.parameters()])
+
+
+def test_it_trains_and_keeps_one_number_a_step():
+    _, result = train()
+    assert result.history["loss"].shape == (120,)
+    assert result.history["counter"].tolist() == list(range(1, 121))
+    assert result.mean("loss", last=20) < 0.5 * result.history["loss"][:20].mean()
+    assert sorted(result.snapshots) == [0, 60, 120]
+    assert result.mean("counter", last=1) == 120
+    assert (result.folder, result.resumed_at) == (None, 0)
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_seed_does_not():
+    assert torch.equal(weights(train()[0]), weights(train()[0]))
+    assert not torch.equal(weights(train()[0]), weights(train(seed=1)[0]))
+
+
+def test_a_tensor_of_data_is_drawn_from_with_replacement():
+    seen = []
+
+    def look(state, real):
+        seen.append(real)
+        return {"zero": torch.zeros(())}
+
+    run(look, new_state(), torch.arange(50.0)[:, None], steps=200, batch_size=10, name="look")
+    counts = torch.cat(seen).flatten().long().bincount(minlength=50)
+    assert counts.sum() == 2000
+    assert counts.min() > 10  # mean 40, standard deviation 6.3
+    assert counts.max() < 75
+
+
+def _train_until_killed(folder):
+    torch.set_num_threads(1)
+    train(folder, steps=4000, snapshot_at=[0, 2000, 4000])
+
+
+@pytest.mark.xdist_group("kill")
+def test_killed_again_and_again_it_ends_as_if_it_had_never_stopped(tmp_path):
+    torch.set_num_threads(1)
+    reference, expected = train(tmp_path / "whole", steps=4000, snapshot_at=[0, 2000, 4000])
+    context, rng, kills = multiprocessing.get_context("fork"), random.Random(0), 0
+    for _ in range(60):
+        process = context.Process(target=_train_until_killed, args=(tmp_path / "killed",))
+        process.start()
+        process.join(rng.uniform(0.05, 0.35))
+        if process.exitcode == 0:
+            break
+        os.kill(process.pid, signal.SIGKILL)
+        process.join()
+        kills += 1
+    state, result = train(tmp_path / "killed", steps=4000, snapshot_at=[0, 2000, 4000])
+    assert kills >= 5, "the machine was too fast for this test to kill it"
+    assert result.resumed_at > 0
+    assert torch.equal(weights(state), weights(reference))
+    assert all(np.array_equal(result.history[key], expected.history[key]) for key in expected.history)
+    assert all(torch.equal(result.snapshots[at], expected.snapshots[at]) for at in (0, 2000, 4000))
+
+
+def test_an_exception_in_the_step_costs_only_what_came_after_the_last_checkpoint(tmp_path):
+    calls = 0
+
+    def fragile(state, real):
+        nonlocal calls
+        calls += 1
+        if calls == 130:
+            raise KeyboardInterrupt
+        return step(state, real)
+
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path, steps=200, step=fragile)
+    calls = -1000
+    state, result = train(tmp_path, steps=200, step=fragile)
+    assert result.resumed_at == 0 or result.resumed_at >= 100
+    whole, _ = train(steps=200)
+    assert torch.equal(weights(state), weights(whole))
+
+
+def test_a_finished_run_is_not_trained_again(tmp_path):
+    train(tmp_path)
+    state, result = train(tmp_path)
+    assert result.resumed_at == 120
+    assert len(result.history["loss"]) == 120
+    assert torch.equal(weights(state), weights(train()[0]))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"state": lambda: new_state(rate=2e-2)},
+        {"state": lambda: new_state(seed=1)},
+        {"state": lambda: new_state(activation=nn.Tanh)},
+        {"step": lambda: other_step},
+        {"seed": lambda: 5},
+        {"batch_size": lambda: 17},
+        {"steps": lambda: 121},
+        {"data": lambda: ring(modes=7)},
+        {"data": lambda: torch.ones(30, 2)},
+    ],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_whatever_is_changed_starts_afresh_and_keeps_the_old_run(tmp_path, capsys, changes):
+    _, first = train(tmp_path)
+    before = (first.folder / "checkpoint.pt").read_bytes()
+    capsys.readouterr()
+    _, second = train(tmp_path, **{key: make() for key, make in changes.items()})
+    assert second.resumed_at == 0
+    assert second.folder != first.folder
+    assert (first.folder / "checkpoint.pt").read_bytes() == before
+    assert "starts afresh; 1 earlier run(s) kept" in capsys.readouterr().out
+    assert train(tmp_path)[1].resumed_at == 120
+    assert "continuing the run" in capsys.readouterr().out
+
+
+def test_a_constant_that_the_step_reads_is_part_of_the_run(tmp_path, monkeypatch):
+    def scaled(state, real):
+        return step(state, RATE * real)
+
+    first = train(tmp_path, step=scaled)[1]
+    monkeypatch.setitem(globals(), "RATE", 0.5)
+    second = train(tmp_path, step=scaled, state=new_state(rate=1e-2))[1]
+    assert second.resumed_at == 0
+    assert first.folder != second.folder
+
+
+@pytest.mark.parametrize("damage", ["cut", "flip", "empty", "foreign"])
+def test_a_damaged_checkpoint_is_an_error_and_stays_as_it_is(tmp_path, damage):
+    path = train(tmp_path)[1].folder / "checkpoint.pt"
+    content = bytearray(path.read_bytes())
+    if damage == "cut":
+        content = content[: len(content) // 2]
+    elif damage == "flip":
+        content[len(content) // 2] ^= 1
+    elif damage == "empty":
+        content = b""
+    else:
+        content = b"PK" + bytes(1000)
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"checkpoint\.pt is damaged.*move or delete it"):
+        train(tmp_path)
+    assert path.read_bytes() == bytes(content)
+
+
+def test_a_half_written_checkpoint_is_never_used(tmp_path, monkeypatch):
+    def fail(*arguments):
+        raise OSError("disk full")
+
+    _, first = train(tmp_path, steps=100)
+    before = (first.folder / "checkpoint.pt").read_bytes()
+    monkeypatch.setattr(os, "replace", fail)
+    with pytest.raises(OSError, match="disk full"):
+        train(tmp_path, steps=101)
+    assert (first.folder / "checkpoint.pt").read_bytes() == before
+    monkeypatch.undo()
+    assert train(tmp_path, steps=101)[1].resumed_at == 0
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_divergence_names_the_step_and_the_quantity_and_keeps_the_last_good_checkpoint(tmp_path, value):
+    def diverging(state, real):
+        values = step(state, real)
+        return {**values, "odd": torch.where(state.counter == 73, value, 1.0)}
+
+    with pytest.raises(TrainingDiverged, match=rf"Step 73: 'odd' is {value}.*smaller learning rate"):
+        train(tmp_path, step=diverging)
+    assert len(list(tmp_path.glob("toy-*/checkpoint.pt"))) == 1
+    with pytest.raises(TrainingDiverged, match="Step 73"):
+        train(tmp_path, step=diverging)
+
+
+def test_what_a_step_returns_is_checked():
+    with pytest.raises(ValueError, match="at least one"):
+        train(step=lambda state, real: {})
+    with pytest.raises(ValueError, match="'loss' has more than one number"):
+        train(step=lambda state, real: {"loss": real})
+    names = iter("ab")
+    with pytest.raises(ValueError, match="same named scalars"):
+        train(step=lambda state, real: {next(names): real.sum()})
+
+
+def test_impossible_settings_are_told():
+    for wrong in ({"steps": 0}, {"batch_size": 0}):
+        with pytest.raises(ValueError, match="at least one step and one example"):
+            train(**wrong)
+    with pytest.raises(TypeError, match="'rate' is a float"):
+        State(rate=0.1)
+
+
+def test_a_state_holds_what_cannot_be_seen_from_outside():
+    state = new_state()
+    step(state, torch.ones(4, 2))
+    state.network.eval()
+    saved = copy.deepcopy(state.state_dict())
+    twin = new_state(seed=9)
+    twin.load_state_dict(saved)
+    real = torch.randn(8, 2)
+    assert not twin.network.training
+    assert step(state, real)["loss"] == step(twin, real)["loss"]
+    assert torch.equal(weights(state), weights(twin))
