@@ -1,0 +1,37 @@
+// Names and roles that theme and docutils leave out or get wrong, found with axe-core.
+document.addEventListener("DOMContentLoaded", () => {
+  const each = (selector, mend) => document.querySelectorAll(selector).forEach(mend);
+
+  // Where there are visible words, they are the name; a label that says something else breaks voice control.
+  each(":is(button, summary)[aria-label]", (element) => {
+    if (element.innerText.trim()) element.removeAttribute("aria-label");
+  });
+  each("li > details > summary", (summary) => {
+    const chapter = summary.closest("li").querySelector("a").textContent.trim();
+    if (!summary.innerText.trim()) summary.setAttribute("aria-label", `Pages under ${chapter}`);
+  });
+  each("#pst-primary-sidebar:not([role])", (sidebar) => {
+    sidebar.setAttribute("role", "region");
+    sidebar.setAttribute("aria-label", "Book");
+  });
+  // Entries of a bibliography are items of a list; the role they come with is deprecated.
+  each(".citation-list > .citation[role=doc-biblioentry]", (entry) => entry.setAttribute("role", "listitem"));
+
+  // A box that scrolls must be reachable with the keyboard. What fits needs no stop. MathJax keeps an invisible
+  // copy of each formula that would count as overflow, so formulas are measured by what is seen.
+  const scrollers = ".bd-article :is(span.math, div.math mjx-container, pre, .pst-scrollable-table-container)";
+  const width = (box) => box.querySelector("mjx-math")?.getBoundingClientRect().width ?? box.scrollWidth;
+  const reach = () => each(scrollers, (box) => {
+    const scrolls = width(box) > box.clientWidth + 1;
+    box.classList.toggle("scrolls", scrolls);
+    if (scrolls) box.tabIndex = 0;
+    else box.removeAttribute("tabindex");
+  });
+  const settled = async () => {
+    await window.MathJax?.startup?.promise;
+    await document.fonts.ready; // the formulas' fonts change their widths
+    reach();
+  };
+  addEventListener("load", settled);
+  addEventListener("resize", reach);
+});
