@@ -1,0 +1,1 @@
+"""Marking homework: `adapter` runs beside the student's code, `marking` beside the hidden checks."""

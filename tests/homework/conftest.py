@@ -1,0 +1,68 @@
+"""The homework as its tests need it: the master, the student copy, and functions exec'ed from either."""
+
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import nbformat
+import pytest
+import torch
+
+from grading import adapter, marking
+from tools.homework import MASTERS, RELEASES
+from tools.notebooks import from_source
+
+STEM = "optimal_discriminator"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)  # these networks are so small that a second thread costs twenty times
+
+
+@pytest.fixture(scope="session")
+def master_path() -> Path:
+    return MASTERS / f"{STEM}.py"
+
+
+@pytest.fixture(scope="session")
+def master(master_path: Path) -> nbformat.NotebookNode:
+    return from_source(master_path)
+
+
+@pytest.fixture(scope="session")
+def released() -> nbformat.NotebookNode:
+    return nbformat.read(RELEASES / f"{STEM}.ipynb", as_version=4)
+
+
+@pytest.fixture(scope="session")
+def parts(master: nbformat.NotebookNode) -> SimpleNamespace:
+    """The master's code: `setup`, and by function name the `solution` and the visible `check`."""
+    cells = {c.metadata.nbgrader.grade_id: c.source for c in master.cells if c.cell_type == "code"}
+    checks = {name.removeprefix("check_"): cells[name] for name in cells if name.startswith("check_")}
+    return SimpleNamespace(setup=cells["setup"], solution={n: cells[n] for n in checks}, check=checks)
+
+
+@pytest.fixture(scope="session")
+def namespace(parts: SimpleNamespace) -> Callable[..., dict[str, Any]]:
+    """Build what a submission defines: the master's functions, then the code given in their place."""
+
+    def build(*code: str) -> dict[str, Any]:
+        names: dict[str, Any] = {}
+        for source in [parts.setup, *parts.solution.values(), *code]:
+            exec(source, names)
+        return names
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def checks() -> dict[str, Any]:
+    """The hidden checks by the function that they judge."""
+    return {check.grade_id.removeprefix("check_"): check for check in marking.exercises(STEM)}
+
+
+def caller(names: dict[str, Any]) -> Callable[..., dict[str, Any]]:
+    """Call the functions of a submission in this process, by value as ever."""
+    return marking.caller(lambda request: adapter.answer(names, request))

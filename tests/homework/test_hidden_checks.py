@@ -1,0 +1,203 @@
+"""Right solutions get full marks, wrong ones lose exactly what they break, on whatever seed."""
+
+import ast
+import contextlib
+import re
+
+import numpy as np
+import pytest
+
+from grading import adapter, marking
+from solutions.checks import CallFailed
+from tests.homework.conftest import caller
+from tests.homework.right_solutions import RIGHT
+from tests.homework.wrong_solutions import WRONG
+
+SEEDS = range(100)
+wrong_solutions = pytest.mark.parametrize(
+    ("function", "code"), [(f, c) for f, _, c in WRONG], ids=[f"{f}-{slip}" for f, slip, _ in WRONG]
+)
+
+
+def test_enough_slips_and_styles_are_tried():
+    assert len(WRONG) >= 25
+    assert len(RIGHT) >= 5
+
+
+def test_master_gets_full_marks_on_every_seed(namespace, checks):
+    call = caller(namespace())
+    for seed in SEEDS:
+        marks = marking.mark(list(checks.values()), call, seed)
+        assert [(m.status, m.earned) for m in marks] == [("ok", c.points) for c in checks.values()], seed
+
+
+@pytest.mark.parametrize("style", RIGHT)
+def test_other_styles_get_full_marks(style, parts, checks):
+    names = {}
+    exec(parts.setup + RIGHT[style], names)
+    call = caller(names)
+    for seed in SEEDS[::4]:
+        marks = marking.mark(list(checks.values()), call, seed)
+        assert {m.grade_id: m.message for m in marks if m.status != "ok"} == {}, seed
+
+
+@wrong_solutions
+def test_wrong_solution_loses_exactly_the_marks_of_its_exercise(function, code, namespace, checks):
+    marks = marking.mark(list(checks.values()), caller(namespace(code)), seed=7)
+    lost = {m.grade_id: m.points - m.earned for m in marks if m.earned != m.points}
+    assert lost == {f"check_{function}": checks[function].points}
+
+
+@wrong_solutions
+def test_wrong_solution_is_told_apart_on_every_seed(function, code, namespace, checks):
+    call = caller(namespace(code))
+    for seed in SEEDS:
+        (mark,) = marking.mark([checks[function]], call, seed)
+        assert mark.earned == 0, seed
+        assert mark.status in ("wrong", "raised")
+        # No number but those that the exercise itself names.
+        told = re.sub(r"\[0, 1\]|1/2|\bp_[dg]\b", "", mark.message)
+        assert mark.status == "raised" or not re.search(r"\d|array\(|tensor\(", told), mark.message
+
+
+def test_student_copy_gets_nothing(released, checks):
+    names = {}
+    for cell in released.cells:
+        if cell.cell_type == "code" and not cell.metadata.nbgrader.grade:
+            exec(cell.source, names)
+    marks = marking.mark(list(checks.values()), caller(names), seed=0)
+    assert [(m.status, m.earned) for m in marks] == [("raised", 0)] * len(checks)
+    assert all(m.message.endswith("raised NotImplementedError.") for m in marks)
+
+
+def test_missing_functions_are_told_from_wrong_ones(checks):
+    marks = marking.mark(list(checks.values()), caller({}), seed=0)
+    assert {m.status for m in marks} == {"missing"}
+
+
+def test_same_seed_same_inputs_and_other_seed_others(namespace, checks):
+    def requests(seed):
+        seen, call = [], caller(namespace())
+
+        def record(function, *values, **options):
+            seen.append(repr((function, values)))
+            return call(function, *values, **options)
+
+        marking.mark(list(checks.values()), record, seed)
+        return seen
+
+    assert requests(3) == requests(3)
+    assert not set(requests(3)) & set(requests(4))
+
+
+def test_one_exercise_does_not_move_the_inputs_of_another(namespace, checks):
+    def inputs_of_last(functions):
+        seen, call = [], caller(namespace())
+
+        def record(function, *values, **options):
+            seen.append(repr((function, values)))
+            return call(function, *values, **options)
+
+        marking.mark([checks[f] for f in functions], record, seed=5)
+        return [line for line in seen if functions[-1] in line]
+
+    assert inputs_of_last(["density_ratio"]) == inputs_of_last(["optimal_discriminator", "density_ratio"])
+
+
+def test_exercises_share_no_student_function(parts):
+    for function, solution in parts.solution.items():
+        for code in (solution, parts.check[function]):
+            used = {node.id for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Name)}
+            assert not used & (parts.solution.keys() - {function})
+
+
+def test_points_agree_everywhere_and_make_twenty(master, released, checks):
+    for notebook in (master, released):
+        graded = [c.metadata.nbgrader for c in notebook.cells if c.metadata.get("nbgrader", {}).get("grade")]
+        points = {about.grade_id: about.points for about in graded}
+        assert sum(points.values()) == 20
+        by_hand = [about.grade_id for about in graded if about.solution]
+        assert by_hand == ["minimal_risk"]
+        assert {c.grade_id: c.points for c in checks.values()} == {
+            name: value for name, value in points.items() if name not in by_hand
+        }
+        stated = [int(p) for c in notebook.cells for p in re.findall(r"\*\*(\d+) points? ·", c.source)]
+        assert stated == list(points.values())
+
+
+JUNK = [
+    None, 3, [], {}, {"status": "ok"}, {"status": "ok", "value": 1}, {"status": "ok", "value": {}},
+    {"status": "ok", "value": {"result": "text", "inputs_changed": False}},
+    {"status": "ok", "value": {
+        "result": [[1.0]], "inputs_changed": False, "tensor": True, "gradients": [None, None]}},
+    {"status": "ok", "value": {
+        "result": np.array(1), "inputs_changed": False, "tensor": True, "gradients": []}},
+    {"status": "ok", "value": {"returned": [], "modules": {}, "inputs_changed": False}},
+    {"status": "ok", "value": {"returned": [1.0] * 2, "modules": {}, "inputs_changed": False}},
+    {"status": "ok", "value": {"returned": [[1.0] * 3] * 2, "modules": {}, "inputs_changed": False}},
+    {"status": "ok", "value": {"returned": [1.0] * 2, "inputs_changed": False, "modules": {
+        "discriminator": {"parameters": [], "gradients": [], "trainable": [], "training": True},
+        "generator": 1}}},
+    {"status": "raised", "kinds": [3], "detail": object()}, {"status": "full marks", "points": 20},
+    {"status": "raised", "kinds": [], "detail": "x"}, {"status": "raised", "kinds": ["<b>", "ValueError"]},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("junk", JUNK, ids=range(len(JUNK)))
+def test_forged_answers_earn_nothing_and_break_nothing(junk, checks):
+    marks = marking.mark(list(checks.values()), marking.caller(lambda request: junk), seed=0)
+    assert [m.earned for m in marks] == [0] * len(checks)
+    assert {m.status for m in marks} <= {"wrong", "raised"}
+    assert not any("<" in m.message for m in marks)
+
+
+def _tamperings():
+    """Ways to spoil the answer of a right solution, each at one place of its value."""
+    for key in ("result", "tensor", "gradients", "returned", "modules", "inputs_changed"):
+        yield f"no-{key}", lambda value, key=key: value.pop(key, None)
+    for key in ("parameters", "gradients", "trainable", "training"):
+        for name in ("discriminator", "generator"):
+            yield f"no-{name}-{key}", lambda value, key=key, name=name: value["modules"][name].pop(key)
+    yield "no-generator", lambda value: value["modules"].pop("generator")
+    yield "short-parameters", lambda value: value["modules"]["generator"]["parameters"].pop()
+    yield "short-gradients", lambda value: value["modules"]["generator"]["gradients"].pop()
+    yield "text-for-parameters", lambda value: value["modules"]["discriminator"].update(parameters=["x"] * 4)
+    yield "text-for-gradients", lambda value: value.update(gradients=["x", "x"])
+    yield "text-for-returned", lambda value: value.update(returned=["x"] * 2)
+    yield "text-for-result", lambda value: value.update(result="x")
+    yield (
+        "scalars-for-parameters",
+        lambda value: value["modules"]["generator"].update(
+            parameters=[np.zeros(())] * len(value["modules"]["generator"]["parameters"])
+        ),
+    )
+
+
+@pytest.mark.parametrize(("name", "spoil"), list(_tamperings()), ids=[name for name, _ in _tamperings()])
+def test_a_right_answer_tampered_with_is_wrong_and_breaks_nothing(name, spoil, namespace, checks):
+    names = namespace()
+
+    def send(request):
+        answer = adapter.answer(names, request)
+        with contextlib.suppress(KeyError):
+            spoil(answer["value"])
+        return answer
+
+    marks = marking.mark(list(checks.values()), marking.caller(send), seed=0)
+    assert {m.status for m in marks} <= {"ok", "wrong"}
+    assert any(m.status == "wrong" for m in marks)
+
+
+def test_a_transport_that_knows_more_passes_its_status_on(checks):
+    def send(request):
+        raise CallFailed("timeout", "It ran for more than 10 seconds.")
+
+    marks = marking.mark(list(checks.values()), marking.caller(send), seed=0)
+    assert {(m.status, m.message) for m in marks} == {("timeout", "It ran for more than 10 seconds.")}
+
+
+def test_unknown_homework_is_refused_in_words():
+    with pytest.raises(
+        ValueError, match=r"no hidden checks for 'nothing': expected solutions/checks/nothing\.py"
+    ):
+        marking.exercises("nothing")
