@@ -54,7 +54,7 @@ clean: ## remove what was built; to install afresh remove .venv as well
 	rm -rf _build .pytest_cache .ruff_cache
 
 .venv/bin/python:
-	@$(PYTHON) tools/virtual_environment.py
+	@"$(PYTHON)" tools/virtual_environment.py
 
 # Without the library, so without torch: stored outputs and committed figures are all that the site needs.
 .venv/.book: .venv/bin/python pyproject.toml constraints.txt

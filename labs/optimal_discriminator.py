@@ -22,10 +22,14 @@ import importlib.util
 import subprocess
 import sys
 
-if importlib.util.find_spec("gancourse") is None:  # so on Colab: install the course's library
+if (
+    importlib.util.find_spec("gancourse") is None
+):  # so on Colab: install the course's library
     library = "gancourse @ git+{{ repository }}@{{ tag }}"
     install = subprocess.run(
-        [sys.executable, "-m", "pip", "install", "-q", library], capture_output=True, text=True
+        [sys.executable, "-m", "pip", "install", "-q", library],
+        capture_output=True,
+        text=True,
     )
     if install.returncode:
 
@@ -33,7 +37,10 @@ if importlib.util.find_spec("gancourse") is None:  # so on Colab: install the co
             def _render_traceback_(self):  # one line in place of a traceback
                 return [str(self)]
 
-        raise NotInstalled(f"Could not install {library}: is the release published and the network up?")
+        raise NotInstalled(
+            f"Could not install {library}: "
+            "is the release published and the network up?"
+        )
     importlib.invalidate_caches()
 
 from gancourse.notebook import begin
@@ -98,7 +105,9 @@ s = np.linspace(-15, 15, 121)
 check(
     "value-is-cross-entropy",
     {
-        "-log D, -log(1-D) from probabilities": -np.log([special.expit(s), 1 - special.expit(s)]),
+        "-log D, -log(1-D) from probabilities": -np.log(
+            [special.expit(s), 1 - special.expit(s)]
+        ),
         "softplus(-s), softplus(s)": np.logaddexp(0, [-s, s]),
     },
     tolerance=1e-8,
@@ -112,12 +121,20 @@ def some_logit(points):
 
 
 n = 200_000
-real, fake = p_data.sample(n, session.random(1)), p_generator.sample(n, session.random(2))
+real, fake = (
+    p_data.sample(n, session.random(1)),
+    p_generator.sample(n, session.random(2)),
+)
 bce = functional.binary_cross_entropy_with_logits
 losses_real = bce(some_logit(real), torch.ones(n), reduction="none")
 losses_fake = bce(some_logit(fake), torch.zeros(n), reduction="none")
-swapped = bce(some_logit(real), torch.zeros(n)) + bce(some_logit(fake), torch.ones(n))
-on_real, on_fake = divergences.monte_carlo(losses_real), divergences.monte_carlo(losses_fake)
+swapped = bce(some_logit(real), torch.zeros(n)) + bce(
+    some_logit(fake), torch.ones(n)
+)
+on_real, on_fake = (
+    divergences.monte_carlo(losses_real),
+    divergences.monte_carlo(losses_fake),
+)
 
 check(
     "value-is-cross-entropy",
@@ -125,7 +142,9 @@ check(
         "V by quadrature": divergences.value(some_logit, p_data, p_generator),
         "minus two cross-entropies on samples": -(on_real.mean + on_fake.mean),
     },
-    tolerance=StandardErrors(4, np.hypot(on_real.standard_error, on_fake.standard_error)),
+    tolerance=StandardErrors(
+        4, np.hypot(on_real.standard_error, on_fake.standard_error)
+    ),
     control=("targets swapped", -swapped),
 )
 
@@ -142,11 +161,19 @@ check(
 rng = np.random.default_rng(session.seed)
 weights = np.vstack([rng.uniform(0.01, 3, (40, 2)), [[0, 0.7], [0.7, 0]]])
 y = np.linspace(0, 1, 100_001)
-best_y = np.array([y[np.argmax(special.xlogy(a_, y) + special.xlog1py(b_, -y))] for a_, b_ in weights])
+best_y = np.array(
+    [
+        y[np.argmax(special.xlogy(a_, y) + special.xlog1py(b_, -y))]
+        for a_, b_ in weights
+    ]
+)
 
 check(
     "pointwise-maximum",
-    {"search on a grid of [0, 1]": best_y, "a/(a+b)": weights[:, 0] / weights.sum(1)},
+    {
+        "search on a grid of [0, 1]": best_y,
+        "a/(a+b)": weights[:, 0] / weights.sum(1),
+    },
     tolerance=1e-5,
     control=("b/(a+b)", weights[:, 1] / weights.sum(1)),
 )
@@ -161,7 +188,10 @@ check(
 
 # %%
 edges = np.concatenate([[-np.inf], np.linspace(-3, 3, 41), [np.inf]])
-mass_data = sum(w * np.diff(stats.norm.cdf(edges, c, d)) for w, c, d in [(0.4, -1.5, 0.5), (0.6, 1.0, 0.8)])
+mass_data = sum(
+    w * np.diff(stats.norm.cdf(edges, c, d))
+    for w, c, d in [(0.4, -1.5, 0.5), (0.6, 1.0, 0.8)]
+)
 mass_generator = np.diff(stats.norm.cdf(edges, 0.0, 1.2))
 P_d, P_g = torch.tensor(mass_data), torch.tensor(mass_generator)
 
@@ -178,7 +208,10 @@ ascent = torch.optim.LBFGS(
 
 def minus_value():
     ascent.zero_grad()
-    loss = (P_d * functional.softplus(-free_logits) + P_g * functional.softplus(free_logits)).sum()
+    loss = (
+        P_d * functional.softplus(-free_logits)
+        + P_g * functional.softplus(free_logits)
+    ).sum()
     loss.backward()
     return loss
 
@@ -210,11 +243,13 @@ def too_timid(points):
 
 
 def first_variation(logit, frequency, epsilon=1e-3):
-    """Central difference of V when the logit moves by epsilon in the direction of a wave."""
+    """Central difference of V when the logit moves by epsilon along a wave."""
 
     def value(sign):
         def moved(points):
-            return logit(points) + sign * epsilon * torch.sin(frequency * points[:, 0] + 1)
+            return logit(points) + sign * epsilon * torch.sin(
+                frequency * points[:, 0] + 1
+            )
 
         return divergences.value(moved, p_data, p_generator)
 
@@ -225,11 +260,16 @@ frequencies = [0.0, 1.0, 2.0, 3.0]
 check(
     "optimal-discriminator",
     {
-        "first variation of V at D*": [first_variation(logit_star, k) for k in frequencies],
+        "first variation of V at D*": [
+            first_variation(logit_star, k) for k in frequencies
+        ],
         "zero": np.zeros(4),
     },
     tolerance=1e-6,
-    control=("at a D shrunk towards 1/2", [first_variation(too_timid, k) for k in frequencies]),
+    control=(
+        "at a D shrunk towards 1/2",
+        [first_variation(too_timid, k) for k in frequencies],
+    ),
 )
 
 # %% [markdown]
@@ -247,10 +287,14 @@ on_fake = divergences.monte_carlo(functional.logsigmoid(-logit_star(fake)))
 check(
     "optimal-discriminator",
     {
-        "minus the integral of h(D*)": -float((coin_entropy(d_star) * (a + b).numpy()).sum() * (x[1] - x[0])),
+        "minus the integral of h(D*)": -float(
+            (coin_entropy(d_star) * (a + b).numpy()).sum() * (x[1] - x[0])
+        ),
         "V(D*) on samples": on_real.mean + on_fake.mean,
     },
-    tolerance=StandardErrors(4, np.hypot(on_real.standard_error, on_fake.standard_error)),
+    tolerance=StandardErrors(
+        4, np.hypot(on_real.standard_error, on_fake.standard_error)
+    ),
     control=("V at D = 1/2", -np.log(4)),
 )
 
@@ -273,8 +317,12 @@ def uniform_optimum(points, outside=0.5, middle=0.5):
 check(
     "optimal-discriminator",
     {
-        "V with D* = 0.2 off the supports": divergences.value(lambda p: uniform_optimum(p, 0.2), left, right),
-        "V with D* = 0.9 off the supports": divergences.value(lambda p: uniform_optimum(p, 0.9), left, right),
+        "V with D* = 0.2 off the supports": divergences.value(
+            lambda p: uniform_optimum(p, 0.2), left, right
+        ),
+        "V with D* = 0.9 off the supports": divergences.value(
+            lambda p: uniform_optimum(p, 0.9), left, right
+        ),
         "-log 2 by hand": -np.log(2),
     },
     tolerance=1e-9,
@@ -294,15 +342,23 @@ check(
 
 # %%
 def fit_discriminator(n, stream):
-    """A small network trained to the end on n real and n generated samples by full-batch L-BFGS."""
+    """A small network trained on n real and n generated samples by L-BFGS."""
     torch.manual_seed(stream)
     network = mlp((1, 16, 16, 1), nn.Tanh)
-    real, fake = p_data.sample(n, session.random(stream)), p_generator.sample(n, session.random(stream + 1))
-    optimizer = torch.optim.LBFGS(network.parameters(), max_iter=100, line_search_fn="strong_wolfe")
+    real, fake = (
+        p_data.sample(n, session.random(stream)),
+        p_generator.sample(n, session.random(stream + 1)),
+    )
+    optimizer = torch.optim.LBFGS(
+        network.parameters(), max_iter=100, line_search_fn="strong_wolfe"
+    )
 
     def closure():
         optimizer.zero_grad()
-        loss = functional.softplus(-network(real)).mean() + functional.softplus(network(fake)).mean()
+        loss = (
+            functional.softplus(-network(real)).mean()
+            + functional.softplus(network(fake)).mean()
+        )
         loss.backward()
         return loss
 
@@ -312,16 +368,26 @@ def fit_discriminator(n, stream):
 
 
 sizes = [500, 4_000, 32_000]
-trained = {n: [fit_discriminator(n, stream) for stream in (10, 20, 30)] for n in sizes}
+trained = {
+    n: [fit_discriminator(n, stream) for stream in (10, 20, 30)] for n in sizes
+}
 dx = float(x[1] - x[0])
-errors = np.array([[float(((D - d_star) ** 2 * m).sum() * dx) ** 0.5 for D in trained[n]] for n in sizes])
+errors = np.array(
+    [
+        [float(((D - d_star) ** 2 * m).sum() * dx) ** 0.5 for D in trained[n]]
+        for n in sizes
+    ]
+)
 rate = np.polyfit(np.log(sizes), np.log(errors.mean(1)), 1)[0]
 assert -0.9 < rate < -0.25, f"the error falls like n^{rate:.2f}"
 
 # %% mystnb={"image": {"alt": "Root mean square error of the trained discriminator under m against the number of samples, on logarithmic axes: it falls along a line of slope about minus one half."}}
 plt.loglog(sizes, errors, "o", color=figures.COLOURS["discriminator"])
 plt.loglog(
-    sizes, errors[0].mean() * (np.array(sizes) / sizes[0]) ** -0.5, "--", color=figures.COLOURS["muted"]
+    sizes,
+    errors[0].mean() * (np.array(sizes) / sizes[0]) ** -0.5,
+    "--",
+    color=figures.COLOURS["muted"],
 )
 plt.xlabel("samples from each law")
 plt.ylabel(r"error of $D$ under $m$")
@@ -334,7 +400,9 @@ def by_bin(D, bins=10):
     """Means of D under m over ten bins of equal mass."""
     level = torch.cumsum(m, 0) / m.sum()
     which = (level * bins).long().clamp(max=bins - 1)
-    return torch.stack([(D * m)[which == k].sum() / m[which == k].sum() for k in range(bins)])
+    return torch.stack(
+        [(D * m)[which == k].sum() / m[which == k].sum() for k in range(bins)]
+    )
 
 
 check(
@@ -356,7 +424,12 @@ check(
 # %%
 some = slice(0, 901, 30)
 solved = [
-    optimize.brentq(lambda s, a=a_, b=b_: a * special.expit(-s) - b * special.expit(s), -60, 60, xtol=1e-12)
+    optimize.brentq(
+        lambda s, a=a_, b=b_: a * special.expit(-s) - b * special.expit(s),
+        -60,
+        60,
+        xtol=1e-12,
+    )
     for a_, b_ in zip(a[some].tolist(), b[some].tolist(), strict=True)
 ]
 log_ratio = p_data.log_prob(x[some, None]) - p_generator.log_prob(x[some, None])
@@ -378,7 +451,9 @@ check(
         "mean of cos x over data": direct.mean,
         "mean over generated samples, weighted by exp(logit)": reweighted.mean,
     },
-    tolerance=StandardErrors(4, np.hypot(direct.standard_error, reweighted.standard_error)),
+    tolerance=StandardErrors(
+        4, np.hypot(direct.standard_error, reweighted.standard_error)
+    ),
     control=("without the weights", unweighted.mean),
 )
 
@@ -398,13 +473,17 @@ def closed_form(mu_1, mu_2, sigma_1, sigma_2):
     """Coefficients of x^2, x and 1 in logit D*."""
     square = (sigma_2**-2 - sigma_1**-2) / 2
     slope = mu_1 / sigma_1**2 - mu_2 / sigma_2**2
-    constant = (mu_2**2 / sigma_2**2 - mu_1**2 / sigma_1**2) / 2 + np.log(sigma_2 / sigma_1)
+    constant = (mu_2**2 / sigma_2**2 - mu_1**2 / sigma_1**2) / 2 + np.log(
+        sigma_2 / sigma_1
+    )
     return np.array([square, slope, constant])
 
 
 def fitted(mu_1, mu_2, sigma_1, sigma_2):
     t = torch.linspace(-3, 3, 200, dtype=torch.float64)[:, None]
-    log_ratio = gaussian(mu_1, sigma_1).log_prob(t) - gaussian(mu_2, sigma_2).log_prob(t)
+    log_ratio = gaussian(mu_1, sigma_1).log_prob(t) - gaussian(
+        mu_2, sigma_2
+    ).log_prob(t)
     return np.polyfit(t[:, 0].numpy(), log_ratio.numpy(), 2)
 
 
@@ -412,11 +491,17 @@ equal, unequal = (1.0, -0.5, 0.9, 0.9), (1.0, -0.5, 0.6, 1.3)
 check(
     "gaussian-logit",
     {
-        "formula, equal and unequal variances": [closed_form(*equal), closed_form(*unequal)],
+        "formula, equal and unequal variances": [
+            closed_form(*equal),
+            closed_form(*unequal),
+        ],
         "polynomial fitted to the log-ratio": [fitted(*equal), fitted(*unequal)],
     },
     tolerance=1e-8,
-    control=("means swapped", [closed_form(-0.5, 1.0, 0.9, 0.9), closed_form(-0.5, 1.0, 0.6, 1.3)]),
+    control=(
+        "means swapped",
+        [closed_form(-0.5, 1.0, 0.9, 0.9), closed_form(-0.5, 1.0, 0.6, 1.3)],
+    ),
 )
 
 
@@ -438,9 +523,15 @@ for mu_1, mu_2, sigma_1, sigma_2 in pairs:
     )
 check(
     "gaussian-logit",
-    {"distance of the two roots": gaps, "discriminant of the corollary": discriminants},
+    {
+        "distance of the two roots": gaps,
+        "discriminant of the corollary": discriminants,
+    },
     tolerance=1e-8,
-    control=("without the logarithm", ((pairs[:, 0] - pairs[:, 1]) / (pairs[:, 2] * pairs[:, 3])) ** 2),
+    control=(
+        "without the logarithm",
+        ((pairs[:, 0] - pairs[:, 1]) / (pairs[:, 2] * pairs[:, 3])) ** 2,
+    ),
 )
 
 
@@ -456,17 +547,26 @@ def logistic_regression(features, labels, iterations=12):
 
 
 def slope_from_samples(mu_1, mu_2, sigma_1, sigma_2, n=100_000):
-    t_1 = gaussian(mu_1, sigma_1).sample(n, session.random(3))[:, 0].double().numpy()
-    t_2 = gaussian(mu_2, sigma_2).sample(n, session.random(4))[:, 0].double().numpy()
+    t_1 = (
+        gaussian(mu_1, sigma_1).sample(n, session.random(3))[:, 0].double().numpy()
+    )
+    t_2 = (
+        gaussian(mu_2, sigma_2).sample(n, session.random(4))[:, 0].double().numpy()
+    )
     t, labels = np.concatenate([t_1, t_2]), np.repeat([1.0, 0.0], n)
-    w, standard_errors = logistic_regression(np.stack([t, np.ones_like(t)], 1), labels)
+    w, standard_errors = logistic_regression(
+        np.stack([t, np.ones_like(t)], 1), labels
+    )
     return w[0], standard_errors[0]
 
 
 slope, standard_error = slope_from_samples(*equal)
 check(
     "gaussian-logit",
-    {"(mu_1 - mu_2)/sigma^2": (1.0 + 0.5) / 0.9**2, "slope of a logistic regression on samples": slope},
+    {
+        "(mu_1 - mu_2)/sigma^2": (1.0 + 0.5) / 0.9**2,
+        "slope of a logistic regression on samples": slope,
+    },
     tolerance=StandardErrors(4, standard_error),
     control=("(mu_1 + mu_2)/sigma^2", (1.0 - 0.5) / 0.9**2),
 )
@@ -481,7 +581,9 @@ check(
 prior, total = 0.2, 1_000_000
 is_real = torch.rand(total, generator=session.random(5)) < prior
 shown = torch.where(
-    is_real, p_data.sample(total, session.random(6))[:, 0], p_generator.sample(total, session.random(7))[:, 0]
+    is_real,
+    p_data.sample(total, session.random(6))[:, 0],
+    p_generator.sample(total, session.random(7))[:, 0],
 )
 inside = (shown > 0.8) & (shown < 1.3)
 fraction = divergences.monte_carlo(is_real[inside].double())
@@ -495,7 +597,9 @@ check(
     "class-weights",
     {
         "fraction of real samples in an interval": fraction.mean,
-        "pi P_d/(pi P_d + (1-pi) P_g)": prior * P_d / (prior * P_d + (1 - prior) * P_g),
+        "pi P_d/(pi P_d + (1-pi) P_g)": prior
+        * P_d
+        / (prior * P_d + (1 - prior) * P_g),
     },
     tolerance=StandardErrors(4, fraction.standard_error),
     control=("weights ignored", P_d / (P_d + P_g)),
@@ -504,7 +608,9 @@ check(
 # %%
 weighted = [
     optimize.minimize_scalar(
-        lambda s, a=a_, b=b_: prior * a * np.logaddexp(0, -s) + (1 - prior) * b * np.logaddexp(0, s),
+        lambda s, a=a_, b=b_: (
+            prior * a * np.logaddexp(0, -s) + (1 - prior) * b * np.logaddexp(0, s)
+        ),
         bounds=(-40, 40),
         method="bounded",
         options={"xatol": 1e-9},
@@ -515,10 +621,15 @@ check(
     "class-weights",
     {
         "numerical minimum of the weighted loss": special.expit(weighted),
-        "pi p_d/(pi p_d + (1-pi) p_g)": (prior * a / (prior * a + (1 - prior) * b))[some],
+        "pi p_d/(pi p_d + (1-pi) p_g)": (prior * a / (prior * a + (1 - prior) * b))[
+            some
+        ],
     },
     tolerance=1e-5,
-    control=("1-pi in place of pi", ((1 - prior) * a / ((1 - prior) * a + prior * b))[some]),
+    control=(
+        "1-pi in place of pi",
+        ((1 - prior) * a / ((1 - prior) * a + prior * b))[some],
+    ),
 )
 
 # %% [markdown]
@@ -563,7 +674,9 @@ share = d_star[some].numpy()
 check(
     "no-optimum",
     {
-        "smallest soft-target risk, found numerically": soft_risk(np.array(smoothed), share, 1 - share),
+        "smallest soft-target risk, found numerically": soft_risk(
+            np.array(smoothed), share, 1 - share
+        ),
         "entropy of the mean target": coin_entropy(mean_target),
     },
     tolerance=1e-8,
@@ -571,9 +684,17 @@ check(
 )
 check(
     "label-smoothing",
-    {"rank correlation of the two optima": stats.spearmanr(smoothed, d_star[some]).statistic, "one": 1.0},
+    {
+        "rank correlation of the two optima": stats.spearmanr(
+            smoothed, d_star[some]
+        ).statistic,
+        "one": 1.0,
+    },
     tolerance=1e-9,
-    control=("against 1 - D*", stats.spearmanr(smoothed, 1 - d_star[some]).statistic),
+    control=(
+        "against 1 - D*",
+        stats.spearmanr(smoothed, 1 - d_star[some]).statistic,
+    ),
 )
 
 
@@ -609,16 +730,23 @@ factor = (alpha - beta) * d_star[some] / (beta + (alpha - beta) * d_star[some])
 check(
     "smoothing-gradient",
     {
-        "gradient of log D with alpha = 0.7, beta = 0": gradient_of_log(smoothed_optimum(0.7, 0.0)),
+        "gradient of log D with alpha = 0.7, beta = 0": gradient_of_log(
+            smoothed_optimum(0.7, 0.0)
+        ),
         "gradient of log D*": plain,
     },
     tolerance=1e-6,
-    control=("alpha = 0.7, beta = 0.1", gradient_of_log(smoothed_optimum(0.7, 0.1))),
+    control=(
+        "alpha = 0.7, beta = 0.1",
+        gradient_of_log(smoothed_optimum(0.7, 0.1)),
+    ),
 )
 check(
     "smoothing-gradient",
     {
-        "gradient of log D with alpha = 0.9, beta = 0.1": gradient_of_log(smoothed_optimum(alpha, beta)),
+        "gradient of log D with alpha = 0.9, beta = 0.1": gradient_of_log(
+            smoothed_optimum(alpha, beta)
+        ),
         "factor times gradient of log D*": factor * plain,
     },
     tolerance=1e-6,
@@ -639,7 +767,7 @@ p_u, q_u = left.log_prob(u).exp(), right.log_prob(u).exp()
 
 
 def risk(logit, alpha, beta):
-    """Half the soft-target loss of a D that answers `logit` on [0, 1/2) and 0 elsewhere."""
+    """Half the soft-target loss; D answers `logit` on [0, 1/2), 0 elsewhere."""
     s = torch.where((u[:, 0] > 0) & (u[:, 0] < 0.5), logit, 0.0)
     on_real = alpha * functional.softplus(-s) + (1 - alpha) * functional.softplus(s)
     on_fake = beta * functional.softplus(-s) + (1 - beta) * functional.softplus(s)
@@ -671,18 +799,23 @@ check(
 # %%
 s = torch.linspace(-8, 8, 81, dtype=torch.float64, requires_grad=True)
 minimax = torch.autograd.grad(objectives.minimax_generator_loss(s) * len(s), s)[0]
-nonsaturating = torch.autograd.grad(objectives.nonsaturating_generator_loss(s) * len(s), s)[0]
+nonsaturating = torch.autograd.grad(
+    objectives.nonsaturating_generator_loss(s) * len(s), s
+)[0]
 t, h = s.detach().numpy(), 1e-5
 by_difference = np.stack(
     [
-        (np.log(1 - special.expit(t + h)) - np.log(1 - special.expit(t - h))) / (2 * h),
+        (np.log(1 - special.expit(t + h)) - np.log(1 - special.expit(t - h)))
+        / (2 * h),
         -(np.log(special.expit(t + h)) - np.log(special.expit(t - h))) / (2 * h),
     ]
 )
 check(
     "logit-gradients",
     {
-        "-sigma(s) and -(1 - sigma(s))": np.stack([-special.expit(t), -special.expit(-t)]),
+        "-sigma(s) and -(1 - sigma(s))": np.stack(
+            [-special.expit(t), -special.expit(-t)]
+        ),
         "autograd of the two losses": torch.stack([minimax, nonsaturating]),
         "central differences": by_difference,
     },
@@ -692,7 +825,9 @@ check(
 
 # %% mystnb={"image": {"alt": "Size of the two gradients against the logit of a generated sample. The minimax gradient goes to zero on the left, where the discriminator wins; the non-saturating one goes to zero on the right, where the generator wins."}}
 plt.plot(t, special.expit(t), color=figures.COLOURS["generator"], label="minimax")
-plt.plot(t, special.expit(-t), color=figures.COLOURS["accent"], label="non-saturating")
+plt.plot(
+    t, special.expit(-t), color=figures.COLOURS["accent"], label="non-saturating"
+)
 plt.xlabel("logit $s$ of a generated sample   (left: the discriminator wins)")
 plt.ylabel("size of the gradient")
 plt.legend()
@@ -708,11 +843,20 @@ plt.show()
 # %%
 def draw_optimum(distance, width):
     t = torch.linspace(-6, 6, 601, dtype=torch.float64)[:, None]
-    p, q = gaussian(0.0, 1.0).log_prob(t).exp(), gaussian(distance, width).log_prob(t).exp()
+    p, q = (
+        gaussian(0.0, 1.0).log_prob(t).exp(),
+        gaussian(distance, width).log_prob(t).exp(),
+    )
     _, axis = plt.subplots()
-    axis.fill_between(t[:, 0], p, color=figures.COLOURS["data"], alpha=0.3, label="$p_d$")
-    axis.fill_between(t[:, 0], q, color=figures.COLOURS["generator"], alpha=0.3, label="$p_g$")
-    axis.plot(t[:, 0], p / (p + q), color=figures.COLOURS["discriminator"], label="$D^*$")
+    axis.fill_between(
+        t[:, 0], p, color=figures.COLOURS["data"], alpha=0.3, label="$p_d$"
+    )
+    axis.fill_between(
+        t[:, 0], q, color=figures.COLOURS["generator"], alpha=0.3, label="$p_g$"
+    )
+    axis.plot(
+        t[:, 0], p / (p + q), color=figures.COLOURS["discriminator"], label="$D^*$"
+    )
     axis.set(xlabel="$x$", ylim=(0, 1.02))
     axis.legend(loc="upper right")
     plt.show()
@@ -726,8 +870,22 @@ from ipywidgets import FloatSlider, interact
 
 _ = interact(
     draw_optimum,
-    distance=FloatSlider(value=1.0, min=-4, max=4, step=0.1, description="distance", continuous_update=False),
-    width=FloatSlider(value=2.0, min=0.3, max=3, step=0.1, description="width", continuous_update=False),
+    distance=FloatSlider(
+        value=1.0,
+        min=-4,
+        max=4,
+        step=0.1,
+        description="distance",
+        continuous_update=False,
+    ),
+    width=FloatSlider(
+        value=2.0,
+        min=0.3,
+        max=3,
+        step=0.1,
+        description="width",
+        continuous_update=False,
+    ),
 )
 # %% [markdown]
 # ## A GAN on a ring
@@ -792,12 +950,18 @@ def gan_step(loss_of_logits):
 def new_ring_state(seed):
     torch.manual_seed(seed)
     generator = mlp((LATENT_DIM, 128, 128, 2)).to(session.device)
-    discriminator = mlp((2, 128, 128, 1), lambda: nn.LeakyReLU(0.2)).to(session.device)
+    discriminator = mlp((2, 128, 128, 1), lambda: nn.LeakyReLU(0.2)).to(
+        session.device
+    )
     return State(
         generator=generator,
         discriminator=discriminator,
-        generator_optimizer=torch.optim.Adam(generator.parameters(), lr=1e-3, betas=(0.5, 0.9)),
-        discriminator_optimizer=torch.optim.Adam(discriminator.parameters(), lr=1e-3, betas=(0.5, 0.9)),
+        generator_optimizer=torch.optim.Adam(
+            generator.parameters(), lr=1e-3, betas=(0.5, 0.9)
+        ),
+        discriminator_optimizer=torch.optim.Adam(
+            discriminator.parameters(), lr=1e-3, betas=(0.5, 0.9)
+        ),
         noise=session.random(100 + seed, session.device),
     )
 
@@ -808,7 +972,9 @@ discriminator_step(state, ring().sample(256, session.random(8, session.device)))
 assert all(parameter.grad is None for parameter in state.generator.parameters()), (
     "D's loss reached the generator"
 )
-assert all(parameter.grad is not None for parameter in state.discriminator.parameters())
+assert all(
+    parameter.grad is not None for parameter in state.discriminator.parameters()
+)
 
 # %% [markdown]
 # **Saturation, felt by the weights.** Train $D$ alone against an untrained generator and look at the gradient that each
@@ -828,23 +994,38 @@ def generator_gradient(state, loss_of_logits):
 
 def head_start_step(state, real):
     value = discriminator_step(state, real)
-    return {"V": value} | {name: generator_gradient(state, loss) for name, loss in LOSSES.items()}
+    return {"V": value} | {
+        name: generator_gradient(state, loss) for name, loss in LOSSES.items()
+    }
 
 
 HEAD_START = session.pick(smoke=400, cpu=1000, gpu=1000)
 ahead = new_ring_state(0)
 head_start = run(
-    head_start_step, ahead, ring(), steps=HEAD_START, batch_size=256, name="head start", folder=session.runs
+    head_start_step,
+    ahead,
+    ring(),
+    steps=HEAD_START,
+    batch_size=256,
+    name="head start",
+    folder=session.runs,
 )
 size = {name: np.median(head_start.history[name][-100:]) for name in LOSSES}
 ratio = size["minimax"] / size["non-saturating"]
-print(f"at the end the minimax gradient is {ratio:.0e} times the non-saturating one (medians of 100 steps)")
-assert ratio < session.pick(smoke=1e-2, cpu=1e-4, gpu=1e-4), "the minimax gradient did not vanish"
+print(
+    f"at the end the minimax gradient is {ratio:.0e} times the non-saturating one "
+    "(medians of 100 steps)"
+)
+assert ratio < session.pick(smoke=1e-2, cpu=1e-4, gpu=1e-4), (
+    "the minimax gradient did not vanish"
+)
 
 
 # %% tags=["nbval-ignore-output"] mystnb={"image": {"alt": "Norm of the gradient that reaches the generator while the discriminator alone is trained, on a logarithmic scale: with the minimax loss it falls by many orders of magnitude, with the non-saturating loss it grows."}}
 for name, colour in (("minimax", "generator"), ("non-saturating", "accent")):
-    plt.semilogy(head_start.history[name], color=figures.COLOURS[colour], label=name)
+    plt.semilogy(
+        head_start.history[name], color=figures.COLOURS[colour], label=name
+    )
 plt.xlabel("steps of $D$ alone")
 plt.ylabel("gradient in the weights of $G$")
 plt.legend()
@@ -862,7 +1043,10 @@ RING_STEPS = session.pick(smoke=800, cpu=3000, gpu=10_000)
 RING_SEEDS = session.pick(smoke=[0], cpu=[0, 1, 2], gpu=[0, 1, 2, 3, 4])
 MEASURED_AT = [RING_STEPS * k // 6 for k in range(7)]
 fixed_noise = torch.randn(
-    2500, LATENT_DIM, generator=session.random(9, session.device), device=session.device
+    2500,
+    LATENT_DIM,
+    generator=session.random(9, session.device),
+    device=session.device,
 )
 
 
@@ -891,41 +1075,73 @@ ring_runs = {
 # %% tags=["nbval-ignore-output", "training"]
 def distance_to_mode(samples):
     """Median distance of samples from the nearest mode."""
-    return float(torch.cdist(samples.double(), ring().means).min(dim=1).values.median())
+    return float(
+        torch.cdist(samples.double(), ring().means).min(dim=1).values.median()
+    )
 
 
 for (name, seed), trained_run in ring_runs.items():
     last = trained_run.snapshots[RING_STEPS]
     coverage, distance = mode_coverage(last, ring()), distance_to_mode(last)
     print(
-        f"{name:15s} seed {seed}: {coverage.modes} modes, {coverage.high_quality:6.1%} of high quality, "
-        f"median distance to a mode {distance:.3f}, D(G(z)) {trained_run.mean('D(G(z))'):.2f}"
+        f"{name:15s} seed {seed}: {coverage.modes} modes, "
+        f"{coverage.high_quality:6.1%} of high quality, "
+        f"median distance to a mode {distance:.3f}, "
+        f"D(G(z)) {trained_run.mean('D(G(z))'):.2f}"
     )
-    assert distance < session.pick(smoke=0.7, cpu=0.15, gpu=0.1), "the generator did not find the ring"
+    assert distance < session.pick(smoke=0.7, cpu=0.15, gpu=0.1), (
+        "the generator did not find the ring"
+    )
     assert 0.15 < trained_run.mean("D(G(z))") < 0.6, "one of the players has won"
 
 # %% tags=["nbval-ignore-output"] mystnb={"image": {"alt": "Two panels over training steps: modes covered, and the fraction of high-quality samples, for the minimax and the non-saturating generator with several seeds. Both find the eight modes."}}
 _, (left_panel, right_panel) = plt.subplots(1, 2, figsize=(8, 3.4))
 for (name, seed), trained_run in ring_runs.items():
     colour = figures.COLOURS["generator" if name == "minimax" else "accent"]
-    measured = [mode_coverage(trained_run.snapshots[k], ring()) for k in MEASURED_AT]
+    measured = [
+        mode_coverage(trained_run.snapshots[k], ring()) for k in MEASURED_AT
+    ]
     label = name if seed == RING_SEEDS[0] else None
-    left_panel.plot(MEASURED_AT, [c.modes for c in measured], "o-", color=colour, alpha=0.7, label=label)
-    right_panel.plot(MEASURED_AT, [c.high_quality for c in measured], "o-", color=colour, alpha=0.7)
+    left_panel.plot(
+        MEASURED_AT,
+        [c.modes for c in measured],
+        "o-",
+        color=colour,
+        alpha=0.7,
+        label=label,
+    )
+    right_panel.plot(
+        MEASURED_AT,
+        [c.high_quality for c in measured],
+        "o-",
+        color=colour,
+        alpha=0.7,
+    )
 left_panel.set(xlabel="steps", ylabel="modes covered", ylim=(0, 8.4))
 right_panel.set(xlabel="steps", ylabel="high quality", ylim=(0, 1))
-right_panel.axhline(1 - np.exp(-4.5), color=figures.COLOURS["muted"], linestyle="--")
+right_panel.axhline(
+    1 - np.exp(-4.5), color=figures.COLOURS["muted"], linestyle="--"
+)
 left_panel.legend()
 plt.show()
 
 # %% tags=["nbval-ignore-output"] mystnb={"image": {"alt": "Generated points of the two generators at three moments of training over the eight modes of the ring: a cloud in the middle, then a closed curve, then points gathered at the modes."}}
 _, panels = plt.subplots(2, 3, figsize=(7.5, 5.2), sharex=True, sharey=True)
 for row, name in zip(panels, LOSSES, strict=True):
-    for panel, step_number in zip(row, [0, MEASURED_AT[2], RING_STEPS], strict=True):
+    for panel, step_number in zip(
+        row, [0, MEASURED_AT[2], RING_STEPS], strict=True
+    ):
         points = ring_runs[name, RING_SEEDS[0]].snapshots[step_number]
-        panel.plot(*ring().means.T, "x", color=figures.COLOURS["data"], markersize=9)
+        panel.plot(
+            *ring().means.T, "x", color=figures.COLOURS["data"], markersize=9
+        )
         panel.scatter(*points.T, s=2, alpha=0.3, color=figures.COLOURS["generator"])
-        panel.set(xlim=(-1.6, 1.6), ylim=(-1.6, 1.6), title=f"{name}, {step_number} steps", aspect="equal")
+        panel.set(
+            xlim=(-1.6, 1.6),
+            ylim=(-1.6, 1.6),
+            title=f"{name}, {step_number} steps",
+            aspect="equal",
+        )
 plt.show()
 
 # %% [markdown]
@@ -941,8 +1157,12 @@ chases, moved = {}, {}
 for name, loss in LOSSES.items():
     state = new_ring_state(0)
     state.discriminator.load_state_dict(ahead.discriminator.state_dict())
-    state.discriminator_optimizer.load_state_dict(copy.deepcopy(ahead.discriminator_optimizer.state_dict()))
-    state.generator_optimizer = torch.optim.SGD(state.generator.parameters(), lr=1e-3)
+    state.discriminator_optimizer.load_state_dict(
+        copy.deepcopy(ahead.discriminator_optimizer.state_dict())
+    )
+    state.generator_optimizer = torch.optim.SGD(
+        state.generator.parameters(), lr=1e-3
+    )
     chases[name] = chase = run(
         gan_step(loss),
         state,
@@ -954,16 +1174,21 @@ for name, loss in LOSSES.items():
         snapshot=ring_samples,
         snapshot_at=[0, CHASE_STEPS],
     )
-    moved[name] = float((chase.snapshots[CHASE_STEPS] - chase.snapshots[0]).norm(dim=1).mean())
+    moved[name] = float(
+        (chase.snapshots[CHASE_STEPS] - chase.snapshots[0]).norm(dim=1).mean()
+    )
     print(
-        f"{name}: samples moved by {moved[name]:.1e} in the mean, D(G(z)) ends at {chase.mean('D(G(z))'):.1e}"
+        f"{name}: samples moved by {moved[name]:.1e} in the mean, "
+        f"D(G(z)) ends at {chase.mean('D(G(z))'):.1e}"
     )
 assert moved["minimax"] < 0.1, "the minimax generator was not held back"
 assert moved["non-saturating"] > 1, "the non-saturating generator did not get away"
 
 # %% tags=["nbval-ignore-output"] mystnb={"image": {"alt": "Mean of D on generated points during training after the discriminator had a head start, on a logarithmic scale: the minimax curve stays near zero, the non-saturating one jumps towards one."}}
 for name, colour in (("minimax", "generator"), ("non-saturating", "accent")):
-    plt.semilogy(chases[name].history["D(G(z))"], color=figures.COLOURS[colour], label=name)
+    plt.semilogy(
+        chases[name].history["D(G(z))"], color=figures.COLOURS[colour], label=name
+    )
 plt.xlabel("steps after the head start")
 plt.ylabel("mean of $D(G(z))$")
 plt.legend(loc="center right")
@@ -975,9 +1200,10 @@ plt.show()
 # The same two steps, word for word; only the networks and the data change.
 
 # %% tags=["nbval-ignore-output", "training"]
-dataset = load(session.pick(smoke="digits", cpu="mnist", gpu="fashion-mnist"), fallback="digits").to(
-    session.device
-)
+dataset = load(
+    session.pick(smoke="digits", cpu="mnist", gpu="fashion-mnist"),
+    fallback="digits",
+).to(session.device)
 print(f"{dataset.name}: {len(dataset)} images of {dataset.images.shape[-1]} pixels")
 
 LATENT_DIM = 32
@@ -985,18 +1211,30 @@ IMAGE_STEPS = session.pick(smoke=400, cpu=3000, gpu=12_000)
 IMAGES_AT = [IMAGE_STEPS // 10, IMAGE_STEPS // 3, IMAGE_STEPS]
 torch.manual_seed(session.seed)
 generator, discriminator = dcgan(
-    dataset.images.shape[-1], LATENT_DIM, width=session.pick(smoke=16, cpu=16, gpu=64)
+    dataset.images.shape[-1],
+    LATENT_DIM,
+    width=session.pick(smoke=16, cpu=16, gpu=64),
 )
-generator, discriminator = generator.to(session.device), discriminator.to(session.device)
+generator, discriminator = (
+    generator.to(session.device),
+    discriminator.to(session.device),
+)
 image_state = State(
     generator=generator,
     discriminator=discriminator,
-    generator_optimizer=torch.optim.Adam(generator.parameters(), lr=5e-4, betas=(0.5, 0.999)),
-    discriminator_optimizer=torch.optim.Adam(discriminator.parameters(), lr=5e-4, betas=(0.5, 0.999)),
+    generator_optimizer=torch.optim.Adam(
+        generator.parameters(), lr=5e-4, betas=(0.5, 0.999)
+    ),
+    discriminator_optimizer=torch.optim.Adam(
+        discriminator.parameters(), lr=5e-4, betas=(0.5, 0.999)
+    ),
     noise=session.random(200, session.device),
 )
 image_noise = torch.randn(
-    1000, LATENT_DIM, generator=session.random(201, session.device), device=session.device
+    1000,
+    LATENT_DIM,
+    generator=session.random(201, session.device),
+    device=session.device,
 )
 
 
@@ -1024,25 +1262,37 @@ image_run = run(
 # %% tags=["nbval-ignore-output", "training"]
 from sklearn.neighbors import NearestNeighbors
 
-flat, samples = dataset.images.flatten(1).cpu().numpy(), image_run.snapshots[IMAGE_STEPS].flatten(1).numpy()
+flat, samples = (
+    dataset.images.flatten(1).cpu().numpy(),
+    image_run.snapshots[IMAGE_STEPS].flatten(1).numpy(),
+)
 order = np.random.default_rng(0).permutation(len(flat))
 held_out, training_images = order[:500], order[500:10_500]
-neighbours = NearestNeighbors(n_neighbors=1, algorithm="brute").fit(flat[training_images])
+neighbours = NearestNeighbors(n_neighbors=1, algorithm="brute").fit(
+    flat[training_images]
+)
 distance, nearest = neighbours.kneighbors(samples)
 distance_ratio = distance.mean() / neighbours.kneighbors(flat[held_out])[0].mean()
-classes = np.bincount(dataset.labels.cpu().numpy()[training_images][nearest[:, 0]], minlength=10) / len(
-    samples
-)
+classes = np.bincount(
+    dataset.labels.cpu().numpy()[training_images][nearest[:, 0]], minlength=10
+) / len(samples)
 print(
-    f"distance to the data {distance_ratio:.2f} times that of real images; share of each class {np.round(classes, 2)}"
+    f"distance to the data {distance_ratio:.2f} times that of real images; "
+    f"share of each class {np.round(classes, 2)}"
 )
-assert distance_ratio < session.pick(smoke=1.6, cpu=1.5, gpu=1.5), "the samples do not look like the data"
-assert (classes > 0.01).sum() >= session.pick(smoke=7, cpu=9, gpu=9), "the generator shows too few classes"
+assert distance_ratio < session.pick(smoke=1.6, cpu=1.5, gpu=1.5), (
+    "the samples do not look like the data"
+)
+assert (classes > 0.01).sum() >= session.pick(smoke=7, cpu=9, gpu=9), (
+    "the generator shows too few classes"
+)
 assert 0.02 < image_run.mean("D(G(z))") < 0.6, "one of the players has won"
 
 # %% tags=["nbval-ignore-output"] mystnb={"image": {"alt": "Three rows of blocks of generated images, early, at a third and at the end of training, and a last block of real images: strokes become recognisable images."}}
 _, panels = plt.subplots(1, 4, figsize=(11, 3.4))
-shown = {f"after {k} steps": image_run.snapshots[k][:36] for k in IMAGES_AT} | {"real": dataset.images[:36]}
+shown = {f"after {k} steps": image_run.snapshots[k][:36] for k in IMAGES_AT} | {
+    "real": dataset.images[:36]
+}
 for panel, (title, images) in zip(panels, shown.items(), strict=True):
     panel.imshow(figures.image_grid(images, columns=6), cmap="gray")
     panel.set_title(title)
@@ -1051,8 +1301,12 @@ plt.show()
 
 # %% tags=["nbval-ignore-output"] mystnb={"image": {"alt": "V of the image GAN during training, smoothed, between the line at minus log 4 of a discriminator that cannot tell and the line at zero of one that always can."}}
 smooth = np.convolve(image_run.history["V"], np.ones(50) / 50, mode="valid")
-plt.plot(smooth, color=figures.COLOURS["discriminator"], label="$V(D, G)$ on batches")
-plt.axhline(-np.log(4), color=figures.COLOURS["muted"], linestyle="--", label=r"$-\log 4$")
+plt.plot(
+    smooth, color=figures.COLOURS["discriminator"], label="$V(D, G)$ on batches"
+)
+plt.axhline(
+    -np.log(4), color=figures.COLOURS["muted"], linestyle="--", label=r"$-\log 4$"
+)
 plt.axhline(0, color=figures.COLOURS["muted"], linewidth=1)
 plt.xlabel("steps")
 plt.legend()

@@ -10,7 +10,6 @@ import urllib.request
 import nbformat
 import pytest
 
-from tests.browser import chromium_path, launch
 from tools import notebooks
 
 pytestmark = pytest.mark.xdist_group("site")
@@ -66,27 +65,27 @@ def _address(log, process) -> str:
     raise AssertionError(log.read_text())
 
 
-def test_moving_the_slider_redraws_the_picture(jupyterlab):
-    with launch(chromium_path()) as browser:
-        page = browser.new_page(viewport={"width": 1400, "height": 2600})
-        page.goto(f"{jupyterlab}lab/tree/lab.ipynb?token={TOKEN}")
-        page.wait_for_selector(".jp-NotebookPanel .jp-CodeCell", timeout=60_000)
-        page.get_by_text("Python 3 (ipykernel) | Idle").wait_for(timeout=60_000)
-        page.get_by_role("menuitem", name="Run", exact=True).click()
-        page.get_by_text("Run All Cells", exact=True).click()
-        slider = page.locator(".jp-OutputArea .widget-slider .noUi-handle").first
-        slider.wait_for(timeout=90_000)
-        picture = page.locator(".jupyter-widgets.widget-output img, .widget-output img").last
-        picture.wait_for(timeout=30_000)
-        before = picture.get_attribute("src")
-        slider.focus()
-        for _ in range(5):
-            slider.press("ArrowRight")
-        page.wait_for_function(
-            "before => [...document.querySelectorAll('.widget-output img')].at(-1)?.src !== before",
-            arg=before,
-            timeout=30_000,
-        )
-        readout = page.locator(".jp-OutputArea .widget-readout").first.inner_text()
-        assert float(readout.replace("−", "-")) == pytest.approx(1.5)
-        assert not page.locator(".jp-RenderedText[data-mime-type='application/vnd.jupyter.stderr']").count()
+def test_moving_the_slider_redraws_the_picture(browser, jupyterlab):
+    page = browser.new_page(viewport={"width": 1400, "height": 2600})
+    page.goto(f"{jupyterlab}lab/tree/lab.ipynb?token={TOKEN}")
+    page.wait_for_selector(".jp-NotebookPanel .jp-CodeCell", timeout=60_000)
+    page.get_by_text("Python 3 (ipykernel) | Idle").wait_for(timeout=60_000)
+    page.get_by_role("menuitem", name="Run", exact=True).click()
+    page.get_by_text("Run All Cells", exact=True).click()
+    slider = page.locator(".jp-OutputArea .widget-slider .noUi-handle").first
+    slider.wait_for(timeout=90_000)
+    picture = page.locator(".jupyter-widgets.widget-output img, .widget-output img").last
+    picture.wait_for(timeout=30_000)
+    before = picture.get_attribute("src")
+    slider.focus()
+    for _ in range(5):
+        slider.press("ArrowRight")
+    page.wait_for_function(
+        "before => [...document.querySelectorAll('.widget-output img')].at(-1)?.src !== before",
+        arg=before,
+        timeout=30_000,
+    )
+    readout = page.locator(".jp-OutputArea .widget-readout").first.inner_text()
+    assert float(readout.replace("−", "-")) == pytest.approx(1.5)
+    assert not page.locator(".jp-RenderedText[data-mime-type='application/vnd.jupyter.stderr']").count()
+    page.close()
