@@ -1,9 +1,20 @@
-"""Small networks for the labs; every discriminator returns a logit, never a probability."""
+"""Small networks for the labs; every discriminator returns a logit, never a probability.
 
+All are made on the CPU in float32 and move with `.to(device)`. How they start is part of what they are: each
+docstring states it, and a test holds it to that.
+"""
+
+import copy
+import math
 from collections.abc import Callable, Sequence
-from itertools import pairwise
+from itertools import chain, pairwise
 
+import torch
 from torch import Tensor, nn
+
+_SLOPE = 0.2
+# By this factor LeakyReLU shrinks the root mean square of a symmetric law.
+_LEAKY_RMS = math.sqrt((1 + _SLOPE**2) / 2)
 
 
 def mlp(sizes: Sequence[int], activation: Callable[[], nn.Module] = nn.ReLU) -> nn.Sequential:
@@ -27,55 +38,322 @@ def mlp(sizes: Sequence[int], activation: Callable[[], nn.Module] = nn.ReLU) -> 
     return nn.Sequential(*layers[:-1])
 
 
-def dcgan(image_size: int, latent_dim: int = 64, width: int = 32) -> tuple[nn.Sequential, nn.Sequential]:
-    """Generator and discriminator for square grey images after the rules of DCGAN.
+def dcgan(
+    image_size: int, latent_dim: int = 64, width: int = 32, channels: int = 1, packing: int = 1
+) -> tuple[nn.Sequential, nn.Sequential]:
+    """Generator and discriminator for square images after the rules of DCGAN.
 
-    Strided (transposed) convolutions, batch norm in the generator and in all but the first layer of the
-    discriminator, ReLU and tanh against LeakyReLU(0.2). Weights start from N(0, 0.02²), batch-norm scales
+    Strided (transposed) convolutions, no pooling, no hidden linear layer; batch norm everywhere but at the
+    generator's output and the discriminator's input; ReLU and tanh against LeakyReLU(0.2). Unlike the
+    paper's, the layers next to the image have stride 1. Weights start from N(0, 0.02²), batch-norm scales
     from N(1, 0.02²), biases at 0.
 
     Args:
         image_size: 8, 16, 28 or 32 pixels.
         latent_dim: dimension of z.
         width: channels at the highest resolution.
+        channels: of an image, 1 for grey ones.
+        packing: images that the discriminator sees at once, stacked by `pack`.
 
     Returns:
-        generator: (n, latent_dim) -> (n, 1, image_size, image_size) in [-1, 1].
-        discriminator: (n, 1, image_size, image_size) -> (n,) logits.
+        generator: (n, latent_dim) -> (n, channels, image_size, image_size) in [-1, 1].
+        discriminator: (n, packing * channels, image_size, image_size) -> (n,) logits.
 
     Raises:
         ValueError: another image size.
 
-    Source: Radford, Metz and Chintala 2016.
+    Source: Radford, Metz and Chintala 2016; packing: Lin et al. 2018.
     """
+    start, widths = _resolutions(image_size, width)
+    up: list[nn.Module] = [
+        nn.Linear(latent_dim, widths[0] * start**2, bias=False),
+        nn.Unflatten(1, (widths[0], start, start)),
+        nn.BatchNorm2d(widths[0]),
+        nn.ReLU(),
+    ]
+    for fan_in, fan_out in pairwise(widths):
+        up += [nn.ConvTranspose2d(fan_in, fan_out, 4, 2, 1, bias=False), nn.BatchNorm2d(fan_out), nn.ReLU()]
+    up += [nn.Conv2d(widths[-1], channels, 3, 1, 1), nn.Tanh()]
+
+    down: list[nn.Module] = [nn.Conv2d(packing * channels, width, 3, 1, 1), nn.LeakyReLU(_SLOPE)]
+    for fan_in, fan_out in pairwise(reversed(widths)):
+        down += [
+            nn.Conv2d(fan_in, fan_out, 4, 2, 1, bias=False),
+            nn.BatchNorm2d(fan_out),
+            nn.LeakyReLU(_SLOPE),
+        ]
+    down += [nn.Flatten(), nn.Linear(widths[0] * start**2, 1), nn.Flatten(0)]
+    return _start_small(nn.Sequential(*up)), _start_small(nn.Sequential(*down))
+
+
+def dcgan_critic(image_size: int, width: int = 32, channels: int = 1) -> nn.Sequential:
+    """The discriminator of `dcgan` without batch norm, for gradient penalties and spectral normalisation.
+
+    `spectral_norm(dcgan_critic(28))`, from `gancourse.penalties`, is the spectrally normalised DCGAN.
+    Without batch norm the first weights decide how a signal fades: they start from N(0, 1/fan-in), times
+    2/(1 + 0.2²) after a LeakyReLU, so that its mean square stays; biases at 0.
+
+    Args:
+        image_size: 8, 16, 28 or 32 pixels.
+        width: channels at the highest resolution.
+        channels: of an image, times the number of images in a pack.
+
+    Returns:
+        (n, channels, image_size, image_size) -> (n,) logits.
+
+    Raises:
+        ValueError: another image size.
+
+    Source: Radford, Metz and Chintala 2016; the initialisation: He et al. 2015.
+    """
+    start, widths = _resolutions(image_size, width)
+    layers: list[nn.Module] = [_preserving(nn.Conv2d(channels, width, 3, 1, 1)), nn.LeakyReLU(_SLOPE)]
+    for fan_in, fan_out in pairwise(reversed(widths)):
+        convolution = nn.Conv2d(fan_in, fan_out, 4, 2, 1)
+        layers += [_preserving(convolution, after_leaky=True), nn.LeakyReLU(_SLOPE)]
+    logit = nn.Linear(widths[0] * start**2, 1)
+    return nn.Sequential(*layers, nn.Flatten(), _preserving(logit, after_leaky=True), nn.Flatten(0))
+
+
+class ResidualBlock(nn.Module):
+    """x + conv(LeakyReLU(conv(LeakyReLU(x)))) with two 3x3 convolutions and no normalisation.
+
+    The second convolution starts at 0, so the block starts as the identity and a deep stack of blocks
+    neither fades nor explodes. The first starts from a law that gives its output the mean square
+    x² / blocks.
+
+    Args:
+        channels: of input and output.
+        blocks: how many such blocks the network has.
+
+    Source: Zhang, Dauphin and Ma 2019 (Fixup), without its scalar multipliers.
+    """
+
+    def __init__(self, channels: int, blocks: int):
+        super().__init__()
+        first, second = (nn.Conv2d(channels, channels, 3, 1, 1) for _ in range(2))
+        _preserving(first, after_leaky=True, gain=blocks**-0.5)
+        nn.init.zeros_(second.weight)
+        nn.init.zeros_(second.bias)
+        self.branch = nn.Sequential(nn.LeakyReLU(_SLOPE), first, nn.LeakyReLU(_SLOPE), second)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.branch(x)
+
+
+def resnet(
+    image_size: int, latent_dim: int = 64, width: int = 32, channels: int = 1
+) -> tuple[nn.Sequential, nn.Sequential]:
+    """Generator and discriminator without any normalisation, for R1 and R2 penalties.
+
+    One `ResidualBlock` at each resolution; between two of them a linear layer changes resolution and
+    channels: 1x1 convolution and nearest-neighbour doubling upwards, 2x2 convolution of stride 2 downwards.
+    These and the first and last layers start from N(0, 1/fan-in), times 2/(1 + 0.2²) after a LeakyReLU,
+    biases at 0. So a z from N(0, I) reaches the tanh, and an image the logit, with its mean square
+    unchanged, up to what zero padding takes at the border and chance in the weights.
+
+    Args:
+        image_size: 8, 16, 28 or 32 pixels.
+        latent_dim: dimension of z.
+        width: channels at the highest resolution.
+        channels: of an image, 1 for grey ones.
+
+    Returns:
+        generator: (n, latent_dim) -> (n, channels, image_size, image_size) in [-1, 1].
+        discriminator: (n, channels, image_size, image_size) -> (n,) logits.
+
+    Raises:
+        ValueError: another image size.
+
+    Source: after Huang et al. 2024 (R3GAN) and Mescheder, Geiger and Nowozin 2018, made small.
+    """
+    start, widths = _resolutions(image_size, width)
+    blocks = len(widths)
+    up: list[nn.Module] = [
+        _preserving(nn.Linear(latent_dim, widths[0] * start**2)),
+        nn.Unflatten(1, (widths[0], start, start)),
+        ResidualBlock(widths[0], blocks),
+    ]
+    for fan_in, fan_out in pairwise(widths):
+        # Doubling after the convolution gives the same image as before it, at a quarter of the work.
+        up += [
+            _preserving(nn.Conv2d(fan_in, fan_out, 1)),
+            nn.Upsample(scale_factor=2, mode="nearest"),
+            ResidualBlock(fan_out, blocks),
+        ]
+    to_image = _preserving(nn.Conv2d(widths[-1], channels, 3, 1, 1), after_leaky=True)
+    up += [nn.LeakyReLU(_SLOPE), to_image, nn.Tanh()]
+
+    down: list[nn.Module] = [
+        _preserving(nn.Conv2d(channels, width, 3, 1, 1)),
+        ResidualBlock(width, blocks),
+    ]
+    for fan_in, fan_out in pairwise(reversed(widths)):
+        down += [_preserving(nn.Conv2d(fan_in, fan_out, 2, 2)), ResidualBlock(fan_out, blocks)]
+    to_logit = _preserving(nn.Linear(widths[0] * start**2, 1), after_leaky=True)
+    down += [nn.LeakyReLU(_SLOPE), nn.Flatten(), to_logit, nn.Flatten(0)]
+    return nn.Sequential(*up), nn.Sequential(*down)
+
+
+class ConditionalGenerator(nn.Module):
+    """A generator that is told the class: an embedding of the label is concatenated to z.
+
+    Rows of the embedding start from N(0, I), like z.
+
+    Args:
+        generator: maps (n, latent_dim + embedding_dim) to samples.
+        classes: number of classes.
+        embedding_dim: numbers that stand for a class.
+
+    Source: Mirza and Osindero 2014.
+    """
+
+    def __init__(self, generator: nn.Module, classes: int, embedding_dim: int):
+        super().__init__()
+        self.generator = generator
+        self.embedding = nn.Embedding(classes, embedding_dim)
+
+    def forward(self, z: Tensor, labels: Tensor) -> Tensor:
+        """z (n, latent_dim) and labels (n,), integers from 0, to n samples."""
+        return self.generator(torch.cat([z, self.embedding(labels)], dim=1))
+
+
+class ProjectionDiscriminator(nn.Module):
+    """A discriminator that is told the class: logit(x, y) = psi(phi(x)) + v_y . phi(x).
+
+    phi is all but the last layer of a given discriminator, psi its last layer, v_y the embedding of the
+    label. Rows of the embedding start from N(0, 1/d) in the d dimensions of phi.
+
+    Args:
+        discriminator: a `Sequential` whose last weight layer is a `Linear` to one logit, such as `mlp`,
+            `dcgan`, `dcgan_critic` and `resnet` give. It becomes part of this network.
+        classes: number of classes.
+
+    Raises:
+        ValueError: a network with another end.
+
+    Source: Miyato and Koyama 2018.
+    """
+
+    def __init__(self, discriminator: nn.Sequential, classes: int):
+        super().__init__()
+        layers = list(discriminator) if isinstance(discriminator, nn.Sequential) else []
+        while layers and isinstance(layers[-1], nn.Flatten):
+            layers.pop()
+        if not (layers and isinstance(layers[-1], nn.Linear) and layers[-1].out_features == 1):
+            raise ValueError(
+                "A projection discriminator is made from a Sequential that ends with a Linear layer to one "
+                f"logit; got {type(discriminator).__name__}, ending with "
+                f"{type(layers[-1]).__name__ if layers else 'nothing'}."
+            )
+        self.logit = layers.pop()
+        self.features = nn.Sequential(*layers)
+        self.embedding = nn.Embedding(classes, self.logit.in_features)
+        nn.init.normal_(self.embedding.weight, 0.0, self.logit.in_features**-0.5)
+
+    def forward(self, x: Tensor, labels: Tensor) -> Tensor:
+        """Samples (n, ...) and labels (n,), integers from 0, to logits (n,)."""
+        features = self.features(x)
+        return self.logit(features)[:, 0] + (self.embedding(labels) * features).sum(dim=1)
+
+
+class MovingAverage(nn.Module):
+    """A copy of a network whose weights follow those of the original as an exponential moving average.
+
+    After n updates the copy moves to decay * copy + (1 - decay) * original with the decay
+    min(decay, (1 + n)/(10 + n)), so that short runs do not keep the random start. Batch-norm statistics are
+    averaged like weights, because those of the original belong to other weights; counts are copied (with
+    `use_buffers=True`, `torch.optim.swa_utils.AveragedModel` averages counts and rounds them down for ever).
+    No value is read on the host, so an update may stand in a captured CUDA step. The copy is in evaluation
+    mode, without gradients.
+
+    Args:
+        network: the original, which stays as it is.
+        decay: in [0, 1); 0.999 looks back over about 1000 updates.
+
+    Raises:
+        ValueError: a decay outside [0, 1).
+
+    Source: the warm-up is that of TensorFlow's `ExponentialMovingAverage` with `num_updates`.
+    """
+
+    def __init__(self, network: nn.Module, decay: float = 0.999):
+        super().__init__()
+        if not 0 <= decay < 1:
+            raise ValueError(f"A moving average has a decay in [0, 1); with {decay} it would not follow.")
+        self.decay = decay
+        self.network = copy.deepcopy(network).requires_grad_(False)
+        some = next(chain(network.parameters(), network.buffers()))
+        self.register_buffer("updates", torch.zeros((), dtype=torch.int64, device=some.device))
+        self.eval()
+
+    @torch.no_grad()
+    def update(self, network: nn.Module) -> None:
+        """Follow the original, after a step of its optimiser."""
+        toward = 1 - ((1 + self.updates) / (10 + self.updates)).clamp(max=self.decay)
+        self.updates += 1
+        for average, current in zip(_tensors(self.network), _tensors(network), strict=True):
+            if average.is_floating_point():
+                average.lerp_(current, toward.to(average.dtype))
+            else:
+                average.copy_(current)
+
+    def forward(self, *args: Tensor) -> Tensor:
+        return self.network(*args)
+
+
+def _tensors(network: nn.Module) -> chain[Tensor]:
+    return chain(network.parameters(), network.buffers())
+
+
+def pack(samples: Tensor, size: int) -> Tensor:
+    """Stack every `size` consecutive samples into one, side by side or channel upon channel.
+
+    A discriminator of packs sees several samples of one kind at once, so that missing variety shows.
+
+    Args:
+        samples: independent ones, shape (n, d) or (n, channels, height, width).
+        size: samples in a pack.
+
+    Returns:
+        (n/size, size * d) or (n/size, size * channels, height, width).
+
+    Raises:
+        ValueError: a batch that is not a whole number of packs.
+
+    Source: Lin, Khetan, Fanti and Oh 2018 (PacGAN).
+    """
+    if samples.ndim < 2 or size < 1 or len(samples) % size:
+        raise ValueError(
+            f"Packs of {size} need samples of shape (n, c, ...) with n a multiple of {size}; got "
+            f"{tuple(samples.shape)}."
+        )
+    return samples.reshape(len(samples) // size, size * samples.shape[1], *samples.shape[2:])
+
+
+def _resolutions(image_size: int, width: int) -> tuple[int, list[int]]:
+    """Side of the smallest feature map, and channels from there up to the full resolution."""
     halvings = {8: 1, 16: 2, 28: 2, 32: 3}.get(image_size)
     if halvings is None:
         raise ValueError(f"These networks are for images of 8, 16, 28 or 32 pixels; got {image_size}.")
-    start = image_size >> halvings
-    channels = [width << level for level in reversed(range(halvings))]
-
-    up: list[nn.Module] = [
-        nn.Linear(latent_dim, 2 * channels[0] * start**2, bias=False),
-        nn.Unflatten(1, (2 * channels[0], start, start)),
-        nn.BatchNorm2d(2 * channels[0]),
-        nn.ReLU(),
-    ]
-    for fan_in, fan_out in zip([2 * channels[0], *channels[:-1]], channels, strict=True):
-        up += [nn.ConvTranspose2d(fan_in, fan_out, 4, 2, 1, bias=False), nn.BatchNorm2d(fan_out), nn.ReLU()]
-    up += [nn.Conv2d(channels[-1], 1, 3, 1, 1), nn.Tanh()]
-
-    down: list[nn.Module] = [nn.Conv2d(1, width, 3, 1, 1), nn.LeakyReLU(0.2)]
-    for fan_in in reversed(channels):
-        down += [
-            nn.Conv2d(fan_in, 2 * fan_in, 4, 2, 1, bias=False),
-            nn.BatchNorm2d(2 * fan_in),
-            nn.LeakyReLU(0.2),
-        ]
-    down += [nn.Flatten(), nn.Linear(2 * channels[0] * start**2, 1), nn.Flatten(0)]
-    return _initialise(nn.Sequential(*up)), _initialise(nn.Sequential(*down))
+    return image_size >> halvings, [width << level for level in reversed(range(halvings + 1))]
 
 
-def _initialise(network: nn.Sequential) -> nn.Sequential:
+def _preserving(
+    layer: nn.Linear | nn.Conv2d, *, after_leaky: bool = False, gain: float = 1.0
+) -> nn.Linear | nn.Conv2d:
+    """Start a layer so that it multiplies the root mean square of its input by `gain`, on average.
+
+    after_leaky: the input has just lost some to a LeakyReLU, which the layer makes up for.
+    """
+    if after_leaky:
+        gain = gain / _LEAKY_RMS
+    nn.init.normal_(layer.weight, 0.0, gain * layer.weight[0].numel() ** -0.5)
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
+def _start_small(network: nn.Sequential) -> nn.Sequential:
     for module in network.modules():
         if isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
             nn.init.normal_(module.weight, 0.0, 0.02)
