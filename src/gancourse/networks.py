@@ -290,7 +290,7 @@ class MovingAverage(nn.Module):
     @torch.no_grad()
     def update(self, network: nn.Module) -> None:
         """Follow the original, after a step of its optimiser."""
-        toward = 1 - ((1 + self.updates) / (10 + self.updates)).clamp(max=self.decay)
+        toward = (9 / (10 + self.updates)).clamp(min=1 - self.decay)
         self.updates += 1
         for average, current in zip(_tensors(self.network), _tensors(network), strict=True):
             if average.is_floating_point():
