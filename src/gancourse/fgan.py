@@ -31,10 +31,10 @@ class FDivergence:
         f: convex function of u = p/q >= 0.
         activation: g_f, from the bare output v of the network to T.
         conjugate: f*(t) = sup_{u >= 0} (u t - f(u)) on the whole line, +inf where the supremum is.
-        conjugate_of_activation: f*(g_f(v)), which does not lose digits or overflow where v is large.
+        conjugate_of_activation: f*(g_f(v)) in one formula that loses no digits where v is large.
         supremum: of the t with finite f*(t), which is also lim f(u)/u.
 
-    Source: Nowozin, Cseke and Tomioka 2016, table 2 for the activations; the conjugates are derived anew.
+    Source: Nowozin, Cseke and Tomioka 2016, table 2 for the activations.
     """
 
     name: str

@@ -91,7 +91,7 @@ def dcgan_critic(image_size: int, width: int = 32, channels: int = 1) -> nn.Sequ
 
     `spectral_norm(dcgan_critic(28))`, from `gancourse.penalties`, is the spectrally normalised DCGAN.
     Without batch norm the first weights decide how a signal fades: they start from N(0, 1/fan-in), times
-    2/(1 + 0.2²) after a LeakyReLU, so that its mean square stays; biases at 0.
+    2/(1 + 0.2²) after a LeakyReLU, so that its mean square stays, up to what zero padding takes; biases at 0.
 
     Args:
         image_size: 8, 16, 28 or 32 pixels.
