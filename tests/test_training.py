@@ -10,6 +10,14 @@ import pytest
 import torch
 from torch import nn
 
+from gancourse.objectives import (
+    OBJECTIVES,
+    Objective,
+    blind,
+    discriminator_loss,
+    minimax_generator_loss,
+    nonsaturating_generator_loss,
+)
 from gancourse.targets import ring
 from gancourse.training import CheckpointError, State, TrainingDiverged, run
 
@@ -179,6 +187,40 @@ def test_a_constant_that_the_step_reads_is_part_of_the_run(tmp_path, monkeypatch
     second = train(tmp_path, step=scaled, state=new_state(rate=1e-2))[1]
     assert second.resumed_at == 0
     assert first.folder != second.folder
+
+
+def step_for(loss):
+    def chosen(state, real):
+        return {**step(state, real), "other": loss(real[:, 0])}
+
+    return chosen
+
+
+def step_of(objective):
+    def chosen(state, real):
+        return {**step(state, real), "other": objective.generator_loss(None, real[:, 0])}
+
+    return chosen
+
+
+@pytest.mark.parametrize(
+    ("make", "one", "other"),
+    [
+        (step_for, minimax_generator_loss, nonsaturating_generator_loss),
+        (step_of, OBJECTIVES["minimax"], OBJECTIVES["hinge"]),
+        (
+            step_of,
+            Objective("mine", discriminator_loss, blind(minimax_generator_loss)),
+            Objective("mine", discriminator_loss, blind(nonsaturating_generator_loss)),
+        ),
+    ],
+    ids=["library function", "objective", "objective of the same name"],
+)
+def test_a_loss_that_the_step_was_made_for_is_part_of_the_run(tmp_path, make, one, other):
+    first = train(tmp_path, step=make(one))[1]
+    assert train(tmp_path, step=make(other))[1].resumed_at == 0
+    again = train(tmp_path, step=make(copy.deepcopy(one)))[1]
+    assert (again.resumed_at, again.folder) == (120, first.folder)
 
 
 @pytest.mark.parametrize("damage", ["cut", "flip", "empty", "foreign"])

@@ -323,9 +323,14 @@ def _meaning(function: Callable, seen: set[str]) -> list[Any]:
     for name, value in sorted({**names.globals, **names.nonlocals}.items()):
         if inspect.isfunction(value) and value.__module__ == function.__module__:
             found += _meaning(value, seen)
-        elif isinstance(value, bool | int | float | str | tuple | Tensor):
+        elif isinstance(value, bool | int | float | str | tuple | Tensor) or _is_named(value):
             found += [name, value]
     return found
+
+
+def _is_named(value: Any) -> bool:
+    """Whether a value that a step uses is a library function or a record of such, as an objective is."""
+    return inspect.isfunction(value) or (dataclasses.is_dataclass(value) and not isinstance(value, type))
 
 
 def _absorb(digest: "hashlib._Hash", value: Any) -> None:
@@ -340,6 +345,11 @@ def _absorb(digest: "hashlib._Hash", value: Any) -> None:
     elif isinstance(value, list | tuple):
         for item in value:
             _absorb(digest, item)
+    elif inspect.isfunction(value):
+        # By name and closure, never by repr, which holds an address that the next process does not have.
+        digest.update(f"{value.__module__}.{value.__qualname__}".encode())
+        for cell in inspect.getclosurevars(value).nonlocals.items():
+            _absorb(digest, cell)
     elif dataclasses.is_dataclass(value):
         digest.update(type(value).__qualname__.encode())
         for field in dataclasses.fields(value):
