@@ -1,0 +1,409 @@
+"""Metrics between samples: closed forms, their laws under a perfect sampler, and what each failure does."""
+
+import math
+import subprocess
+import sys
+
+import pytest
+import scipy.linalg
+import torch
+
+from gancourse import metrics
+from gancourse.metrics import (
+    density_coverage,
+    frechet_distance,
+    gaussian_frechet_distance,
+    kid,
+    memorisation,
+    precision_recall,
+    two_sample_test,
+)
+from gancourse.targets import GaussianMixture, ring
+
+N = 2000
+TARGET = ring(std=0.05)
+
+
+def random(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def normal(n, d, generator, scale=1.0):
+    return scale * torch.randn(n, d, generator=generator, dtype=torch.float64)
+
+
+def within(values, expected, standard_errors=4):
+    """Whether the mean of independent values is the expected one, within four standard errors."""
+    values = torch.tensor(values, dtype=torch.float64)
+    return abs(values.mean() - expected) < standard_errors * values.std() / math.sqrt(len(values))
+
+
+def sampler(kind, n, seed):
+    """Samples whose relation to TARGET is known; "copies" repeats the sample "true" of the seed 1."""
+    if kind == "true":
+        return TARGET.sample(n, random(seed))
+    if kind == "copies":
+        return sampler("true", n, 1)
+    if kind == "dropped":
+        kept = GaussianMixture(TARGET.means[1:], TARGET.stds[1:], [1 / 7] * 7)
+        return kept.sample(n, random(seed))
+    if kind == "noise":
+        return 4 * torch.rand(n, 2, generator=random(seed)) - 2
+    assert kind == "collapsed"
+    return TARGET.means[:1].repeat(n, 1)
+
+
+# --- Fréchet distance ---------------------------------------------------------------------------------------
+
+
+def test_frechet_distance_on_the_line_is_that_of_mean_and_deviation():
+    squared = gaussian_frechet_distance(
+        torch.tensor([1.0]), torch.tensor([[4.0]]), torch.tensor([4.0]), torch.tensor([[9.0]])
+    )
+    assert squared == pytest.approx(3**2 + (2 - 3) ** 2)
+
+
+def test_frechet_distance_of_commuting_covariances_is_that_of_their_roots():
+    turn = torch.linalg.qr(normal(5, 5, random())).Q
+    first, second = (torch.rand(5, generator=random(seed), dtype=torch.float64) for seed in (1, 2))
+    zero = torch.zeros(5)
+    squared = gaussian_frechet_distance(zero, turn * first @ turn.T, zero, turn * second @ turn.T)
+    assert squared == pytest.approx((first.sqrt() - second.sqrt()).square().sum().item())
+
+
+def test_frechet_distance_agrees_with_the_general_matrix_root():
+    means, covs = normal(2, 6, random()), []
+    for seed in (1, 2):
+        root = normal(6, 6, random(seed))
+        covs.append(root @ root.T)
+    assert not torch.allclose(covs[0] @ covs[1], covs[1] @ covs[0])
+    product = scipy.linalg.sqrtm((covs[0] @ covs[1]).numpy())
+    expected = (means[0] - means[1]).square().sum() + covs[0].trace() + covs[1].trace() - 2 * product.trace()
+    assert gaussian_frechet_distance(means[0], covs[0], means[1], covs[1]) == pytest.approx(expected.item())
+
+
+def test_frechet_distance_to_a_point_is_the_second_moment_around_it():
+    cov = torch.diag(torch.tensor([1.0, 0.0, 3.0]))
+    squared = gaussian_frechet_distance(torch.ones(3), cov, torch.zeros(3), torch.zeros(3, 3))
+    assert squared == pytest.approx(3 + 4)
+    assert gaussian_frechet_distance(torch.ones(3), cov, torch.ones(3), cov) == pytest.approx(0, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("mean", "cov", "message"),
+    [
+        (torch.zeros(2), torch.eye(3), r"got \(2,\) and \(3, 3\)"),
+        (torch.zeros(2), torch.tensor([[1.0, 0.0], [0.5, 1.0]]), "symmetric and positive semi-definite"),
+        (torch.zeros(2), torch.tensor([[1.0, 2.0], [2.0, 1.0]]), "has the eigenvalue -1 "),
+        (torch.zeros(2), torch.tensor([[1.0, math.nan], [math.nan, 1.0]]), "finite"),
+        (torch.zeros(3), torch.eye(3), "have 3 and 2 dimensions"),
+    ],
+)
+def test_what_is_no_gaussian_is_refused(mean, cov, message):
+    with pytest.raises(ValueError, match=message):
+        gaussian_frechet_distance(mean, cov, torch.zeros(2), torch.eye(2))
+
+
+@pytest.mark.parametrize("eigenvalues", [[1.0] * 8, [5.0, 2.0, 1.0, 0.5, 0.1, 0.1]], ids=["white", "unequal"])
+def test_the_bias_of_the_frechet_distance_is_what_its_docstring_says(eigenvalues):
+    s = torch.tensor(eigenvalues, dtype=torch.float64)
+    bias = 5 / 4 * s.sum() + (s[:, None] * s / (s[:, None] + s)).sum() / 2
+    if s.unique().numel() == 1:
+        assert bias == pytest.approx(len(s) * (len(s) + 5) / 4)
+    for n, m in ((1000, 1000), (4000, 1000)):
+        values = [
+            frechet_distance(
+                *(normal(k, len(s), random(2 * seed + i)) * s.sqrt() for i, k in enumerate((n, m)))
+            )
+            for seed in range(60)
+        ]
+        assert within(values, bias * (1 / n + 1 / m))
+        assert not within(values, 0)
+
+
+# --- KID ----------------------------------------------------------------------------------------------------
+
+
+def test_kid_has_the_value_that_moments_give():
+    shift = 0.5
+    # In one dimension the kernel is sum_j binom(3, j) (xy)^j, so MMD² compares the first three moments.
+    moments = [(0, shift), (1, 1 + shift**2), (0, shift**3 + 3 * shift)]
+    expected = sum(math.comb(3, j) * (a - b) ** 2 for j, (a, b) in enumerate(moments, 1))
+    values = [kid(normal(300, 1, random(s)), normal(200, 1, random(s + 1000)) + shift) for s in range(200)]
+    assert within([value.mean for value in values], expected)
+
+
+def test_kid_is_unbiased_at_every_sample_size_and_its_standard_error_is_right():
+    for n in (20, 500):
+        values = [kid(normal(n, 3, random(s)), normal(n, 3, random(s + 1000))) for s in range(200)]
+        assert within([value.mean for value in values], 0)
+        spread = torch.tensor([value.mean for value in values]).std()
+        stated = torch.tensor([value.standard_error for value in values]).square().mean().sqrt()
+        assert stated == pytest.approx(spread, rel=0.25)
+
+
+def test_kid_is_the_double_sum_over_blocks_that_hold_every_sample_once(monkeypatch):
+    monkeypatch.setattr(metrics, "KID_BLOCKS", 2)
+    monkeypatch.setattr(metrics, "_ENTRIES", 1)
+    x = torch.tensor([[1.0, 0.0], [0.0, 2.0], [1.0, 1.0], [-1.0, 0.5]])
+    y = torch.tensor([[0.5, 0.5], [2.0, 0.0], [0.0, -1.0], [1.0, 3.0]])
+
+    def k(a, b):
+        return (a @ b / 2 + 1).item() ** 3
+
+    def estimate(first, second):
+        pairs = [(i, j) for i in range(2) for j in range(2)]
+        inner = sum(k(z[i], z[j]) for z in (first, second) for i, j in pairs if i != j) / 2
+        return inner - 2 * sum(k(first[i], second[j]) for i, j in pairs) / 4
+
+    generator = random(0)
+    x_order, y_order = (torch.randperm(4, generator=generator) for _ in range(2))
+    blocks = [estimate(x[x_order[half]], y[y_order[half]]) for half in (slice(0, 2), slice(2, 4))]
+    result = kid(x, y)
+    assert result.mean == pytest.approx(sum(blocks) / 2)
+    assert result.standard_error == pytest.approx(abs(blocks[0] - blocks[1]) / 2)
+
+
+# --- precision, recall, density, coverage -------------------------------------------------------------------
+
+
+def test_balls_on_the_line_by_hand():
+    real = torch.tensor([[0.0], [1.0], [3.0], [10.0]])
+    fake = torch.tensor([[0.5], [3.5], [25.0]])
+    # k = 1: the real balls have the radii 1, 1, 2, 7, so 0.5 lies in two of them and 3.5 in two; the fake
+    # balls have the radii 3, 3, 21.5 and hold 0, 1, 3 (the first two) and 10 (the last).
+    assert precision_recall(real, fake, k=1) == (2 / 3, 1.0)
+    assert density_coverage(real, fake, k=1) == (4 / 3, 1.0)
+    # k = 2: radii 3, 2, 3, 9.
+    assert density_coverage(real, fake[:1].repeat(3, 1), k=2) == (9 / 6, 3 / 4)
+
+
+def test_density_and_coverage_of_a_perfect_sampler_have_their_exact_means():
+    n, m, k = 60, 40, 5
+    values = [
+        density_coverage(normal(n, 2, random(s)), normal(m, 2, random(s + 1000)), k) for s in range(300)
+    ]
+    missed = math.prod((n - j) / (n + m - j) for j in range(1, k + 1))
+    assert within([value.density for value in values], 1)
+    assert within([value.coverage for value in values], 1 - missed)
+
+
+def test_precision_and_recall_swap_with_the_samples():
+    real, fake = normal(300, 3, random(0)), normal(200, 3, random(1)) + 0.5
+    assert precision_recall(real, fake) == precision_recall(fake, real)[::-1]
+
+
+def test_a_point_on_the_edge_of_a_ball_counts_in_spite_of_rounding():
+    # Every point is there twice, so with k = 1 all radii are zero and only exact copies are inside.
+    real = normal(50, 64, random(), scale=1e3).repeat(2, 1) + 1e3
+    assert precision_recall(real, real[:50].flip(0).repeat(2, 1), k=1) == (1.0, 1.0)
+    assert density_coverage(real, real + 1e-3, k=1) == (0.0, 0.0)
+
+
+def test_blocks_change_nothing(monkeypatch):
+    real, fake, third = (normal(n, 3, random(n)) for n in (210, 190, 200))
+    everything = (precision_recall, density_coverage, kid)
+    whole = [metric(real, fake) for metric in everything] + [memorisation(fake, real, third)]
+    monkeypatch.setattr(metrics, "_ENTRIES", 1000)
+    pieces = [metric(real, fake) for metric in everything] + [memorisation(fake, real, third)]
+    assert pieces[2] == pytest.approx(whole[2])
+    assert [*pieces[:2], pieces[3]] == [*whole[:2], whole[3]]
+
+
+def test_no_matrix_between_samples_is_held_whole():
+    program = """
+import resource, sys, torch
+from gancourse.metrics import density_coverage, kid, memorisation, precision_recall
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+real, fake = torch.randn(7000, 2), torch.randn(7000, 2)
+before = peak()
+kid(real, fake), memorisation(fake, real, fake), precision_recall(real, fake), density_coverage(real, fake)
+print(peak() - before)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 150e6  # one matrix of 7000 x 7000 doubles has 392e6
+
+
+# --- memorisation -------------------------------------------------------------------------------------------
+
+
+def test_memorisation_has_the_stated_law_when_nothing_is_copied():
+    n, m = 200, 300
+    training = normal(500, 3, random(0))
+    values = [
+        memorisation(normal(n, 3, random(2 * s + 1)), training, normal(m, 3, random(2 * s + 2)))
+        for s in range(200)
+    ]
+    assert within([value.closer for value in values], 0.5)
+    assert within([value.copied for value in values], values[0].expected)
+    assert values[0].expected == pytest.approx(3 / 301)
+    for name in ("closer", "copied"):
+        spread = torch.tensor([getattr(value, name) for value in values]).std().item()
+        assert getattr(values[0], f"{name}_standard_error") == pytest.approx(spread, rel=0.2)
+
+
+@pytest.mark.parametrize("jitter", [0.0, 1e-6])
+def test_copies_are_flagged_even_among_samples_of_poor_quality(jitter):
+    training, held_out = sampler("true", N, 1).double(), sampler("true", N, 2).double()
+    copies = training + jitter * normal(N, 2, random(3))
+    everything = memorisation(copies, training, held_out)
+    assert everything.flagged
+    assert everything.closer > 0.99
+    assert everything.copied > 0.99
+    few = memorisation(torch.cat([copies[:100], sampler("noise", N, 4).double()]), training, held_out)
+    assert few.closer < 0.5
+    assert few.flagged
+
+
+@pytest.mark.parametrize("kind", ["true", "dropped", "noise", "collapsed"])
+def test_other_failures_are_not_taken_for_copies(kind):
+    fake = sampler(kind, N, 3)
+    training, held_out = sampler("true", N, 1), sampler("true", N, 2)
+    if kind == "collapsed":
+        fake = fake + 1  # at a place between the modes
+    assert not memorisation(fake, training, held_out).flagged
+
+
+# --- classifier two-sample test -----------------------------------------------------------------------------
+
+
+def test_the_two_sample_test_has_the_stated_law_when_the_laws_are_equal():
+    values = [
+        two_sample_test(normal(300, 2, random(s)), normal(250, 2, random(s + 1000))) for s in range(200)
+    ]
+    assert values[0].standard_error == pytest.approx(1 / math.sqrt(4 * 250))
+    assert within([value.accuracy for value in values], 0.5)
+    spread = torch.tensor([value.accuracy for value in values]).std()
+    assert spread == pytest.approx(values[0].standard_error, rel=0.2)
+    assert within([value.p_value for value in values], 0.5)
+
+
+@pytest.mark.parametrize("dim", [1, 2, 64])
+def test_the_two_sample_test_sees_shift_and_spread(dim):
+    real, fake = normal(N, dim, random(0)), normal(N, dim, random(1))
+    assert two_sample_test(real, fake).p_value > 1e-3
+    assert two_sample_test(real, fake + 0.5 / math.sqrt(dim)).p_value < 1e-5
+    assert two_sample_test(real, 0.8 * fake).p_value < 1e-3
+
+
+def test_the_accuracy_is_that_of_the_best_classifier():
+    # Two unit Gaussians two apart: the best classifier is right with probability Phi(1).
+    result = two_sample_test(normal(20_000, 1, random(0)), normal(20_000, 1, random(1)) + 2)
+    best = torch.special.ndtr(torch.tensor(1.0)).item()
+    assert abs(result.accuracy - best) < 4 * math.sqrt(best * (1 - best) / 20_000)
+
+
+def test_a_constant_coordinate_is_no_obstacle():
+    real = torch.cat([normal(100, 1, random(0)), torch.ones(100, 1)], dim=1)
+    assert two_sample_test(real, real + torch.tensor([5.0, 0.0])).accuracy > 0.95
+
+
+# --- the same four samplers for all metrics -----------------------------------------------------------------
+
+
+def test_a_dropped_mode_shows_in_every_metric_that_can_see_it():
+    real, true, dropped = sampler("true", N, 1), sampler("true", N, 2), sampler("dropped", N, 3)
+    assert frechet_distance(real, dropped) > 10 * frechet_distance(real, true)
+    assert kid(real, dropped).mean > 4 * kid(real, dropped).standard_error
+    precision, recall = precision_recall(real, dropped)
+    assert precision > 0.95
+    assert recall == pytest.approx(7 / 8 * precision_recall(real, true).recall, abs=0.03)
+    density, coverage = density_coverage(real, dropped)
+    assert density == pytest.approx(1, abs=0.1)  # where samples are, they lie as the data do
+    assert coverage == pytest.approx(7 / 8 * density_coverage(real, true).coverage, abs=0.03)
+    # The best classifier is right in 9/16 of all cases; a logistic regression on the ring in fewer.
+    test = two_sample_test(sampler("true", 8 * N, 1), sampler("dropped", 8 * N, 3))
+    assert test.p_value < 1e-5
+    assert test.accuracy < 9 / 16
+
+
+def test_copies_look_perfect_to_every_metric_but_memorisation():
+    training, fresh, copies = sampler("true", N, 1), sampler("true", N, 2), sampler("copies", N, 0)
+    assert frechet_distance(training, copies) == pytest.approx(0, abs=1e-12)
+    assert precision_recall(training, copies) == (1.0, 1.0)
+    assert density_coverage(training, copies).coverage == 1.0
+    assert abs(kid(fresh, copies).mean) < 4 * kid(fresh, copies).standard_error
+    assert two_sample_test(fresh, copies).p_value > 1e-3
+    assert memorisation(copies, training, fresh).flagged
+
+
+@pytest.mark.parametrize("kind", ["noise", "collapsed"])
+def test_noise_and_collapse_fail_everywhere(kind):
+    real, true, fake = sampler("true", N, 1), sampler("true", N, 2), sampler(kind, N, 3).float()
+    assert frechet_distance(real, fake) > 100 * frechet_distance(real, true)
+    assert kid(real, fake).mean > 10 * kid(real, true).standard_error
+    assert two_sample_test(real, fake).accuracy > 0.7
+    precision, recall = precision_recall(real, fake)
+    density, coverage = density_coverage(real, fake)
+    if kind == "noise":
+        assert precision < 0.25
+        assert density < 0.25
+    else:
+        assert recall == 0
+        assert coverage < 0.01
+
+
+# --- bad input ----------------------------------------------------------------------------------------------
+
+PAIRS = [frechet_distance, kid, precision_recall, density_coverage, two_sample_test]
+
+
+def three(metric):
+    """A metric of a pair, called as `memorisation` is: the sample first, the other set twice."""
+    return memorisation if metric is memorisation else lambda fake, real, _: metric(real, fake)
+
+
+@pytest.mark.parametrize("metric", [*PAIRS, memorisation], ids=lambda metric: metric.__name__)
+@pytest.mark.parametrize(
+    ("fake", "message"),
+    [
+        (torch.full((N, 2), math.nan), "2000 of 2000 samples in fake are NaN or infinite"),
+        (torch.full((N, 2), math.inf), "2000 of 2000 samples in fake are NaN or infinite"),
+        (torch.zeros(N), r"fake must have shape \(n, d\), one sample a row, got \(2000,\)"),
+        (torch.zeros(N, 1, 8, 8), r"got \(2000, 1, 8, 8\).*features\(images, dataset\)"),
+        (torch.zeros(N, 0), r"got \(2000, 0\)"),
+        (torch.zeros(N, 2, dtype=torch.int64), "fake must be a floating-point torch tensor.*int64"),
+        ([[0.0, 0.0]] * N, "fake must be a floating-point torch tensor.*list"),
+        (torch.zeros(N, 3), "must have the same dimension d"),
+        (torch.zeros(0, 2), "fake has 0 samples"),
+    ],
+    ids=["nan", "infinite", "flat", "images", "empty", "integers", "list", "dimension", "none"],
+)
+def test_bad_samples_are_refused_in_words(metric, fake, message):
+    real = sampler("true", N, 1)
+    with pytest.raises(ValueError, match=message):
+        three(metric)(fake, real, real)
+
+
+@pytest.mark.parametrize(
+    ("metric", "least", "dim", "message"),
+    [
+        (frechet_distance, 65, 64, "a covariance in 64 dimensions needs at least 65, better 640"),
+        (kid, 20, 2, "10 blocks of two needs at least 20, better 1000"),
+        (precision_recall, 4, 2, "a ball up to the neighbour k = 3 needs at least 4"),
+        (density_coverage, 6, 2, "a ball up to the neighbour k = 5 needs at least 6"),
+        (two_sample_test, 40, 2, "fitting and testing a classifier needs at least 40"),
+    ],
+)
+def test_too_few_samples_are_refused_with_what_is_needed(metric, least, dim, message):
+    enough, few = normal(least, dim, random(0)), normal(least - 1, dim, random(1))
+    metric(enough, enough.flip(0))
+    for real, fake, name in ((few, enough, "real"), (enough, few, "fake")):
+        with pytest.raises(ValueError, match=f"{name} has {least - 1} samples; {message}"):
+            metric(real, fake)
+
+
+def test_memorisation_needs_enough_held_out_data():
+    points = normal(99, 2, random(0))
+    assert memorisation(points, points, points).expected == 0.01
+    with pytest.raises(ValueError, match="held_out has 98 samples; the closest 1% of held-out data needs at"):
+        memorisation(points, points, points[1:])
+
+
+@pytest.mark.parametrize("metric", [precision_recall, density_coverage])
+@pytest.mark.parametrize("k", [0, -1, 2.5])
+def test_k_must_be_a_positive_integer(metric, k):
+    points = normal(20, 2, random(0))
+    with pytest.raises(ValueError, match="k, the number of neighbours, must be a positive integer"):
+        metric(points, points, k)
