@@ -1,11 +1,13 @@
-"""Mode coverage: a perfect sampler is its self-test, and each failure must show in its number."""
+"""The protocols: a perfect sampler is their self-test, and each failure must show in its number."""
 
 import math
 
 import pytest
 import torch
 
-from gancourse.evaluation import mode_coverage
+from gancourse import data, features
+from gancourse.evaluation import image_quality, mode_coverage
+from gancourse.metrics import frechet_distance
 from gancourse.targets import GaussianMixture, gaussian, grid, ring
 
 N = 2500
@@ -113,3 +115,59 @@ def test_it_works_on_the_line_too():
 def test_bad_input_is_refused_in_words(given, message):
     with pytest.raises(ValueError, match=message):
         mode_coverage(given, ring())
+
+
+@pytest.fixture(scope="module")
+def halves():
+    """The digits in two interleaved halves: a reference, and what a perfect sampler would show."""
+    digits = data.digits()
+    return tuple(data.Images("digits", digits.images[i::2], digits.labels[i::2]) for i in range(2))
+
+
+def test_real_images_are_good_images(halves):
+    reference, real = halves
+    quality = image_quality(real.images, reference)
+    assert (quality.samples, quality.reference, quality.classes) == (898, 899, 10)
+    points = [features.features(part.images, "digits") for part in (reference, real)]
+    assert quality.frechet == frechet_distance(*points)
+    assert quality.frechet < 3
+    assert abs(quality.kid.mean) < 4 * quality.kid.standard_error
+    assert min(quality.precision, quality.recall, quality.coverage) > 0.6
+    assert quality.density == pytest.approx(1, abs=0.1)
+
+
+def test_a_dropped_class_lowers_what_measures_diversity_only(halves):
+    reference, real = halves
+    whole = image_quality(real.images, reference)
+    for label in (0, 8):
+        quality = image_quality(real.images[real.labels != label], reference)
+        assert quality.classes == 9
+        assert quality.frechet > 2 * whole.frechet
+        assert quality.recall < whole.recall - 0.04
+        assert quality.coverage < whole.coverage - 0.04
+        assert quality.precision > whole.precision - 0.04
+
+
+def test_noise_images_are_bad_images(halves):
+    noise = torch.rand(900, 1, 8, 8, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    quality = image_quality(noise, halves[0])
+    assert quality.frechet > 20
+    assert quality.kid.mean > 4 * quality.kid.standard_error
+    assert max(quality.precision, quality.density, quality.coverage) < 0.2
+
+
+def test_the_report_says_what_it_does_not_compare_with(halves):
+    text = str(image_quality(halves[1].images, halves[0]))
+    assert "898 samples against 899 images" in text
+    assert text.endswith(features.NOT_INCEPTION)
+    assert "not comparable with an Inception FID" in features.NOT_INCEPTION
+
+
+def test_image_quality_refuses_what_its_parts_refuse(halves):
+    reference, real = halves
+    with pytest.raises(
+        ValueError, match="fake has 64 samples; a covariance in 64 dimensions needs at least 65"
+    ):
+        image_quality(real.images[:64], reference)
+    with pytest.raises(ValueError, match="There is no classifier for 'faces'"):
+        image_quality(real.images, data.Images("faces", reference.images, reference.labels))
