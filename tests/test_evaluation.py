@@ -1,6 +1,7 @@
 """The protocols: a perfect sampler is their self-test, and each failure must show in its number."""
 
 import math
+import os
 
 import pytest
 import torch
@@ -146,6 +147,24 @@ def test_a_dropped_class_lowers_what_measures_diversity_only(halves):
         assert quality.recall < whole.recall - 0.04
         assert quality.coverage < whole.coverage - 0.04
         assert quality.precision > whole.precision - 0.04
+
+
+@pytest.mark.parametrize(("kept", "classes"), [(1 / 3, 9), (2 / 3, 10)])
+def test_a_class_is_shown_from_half_its_share_on(halves, kept, classes):
+    reference, real = halves
+    zeros = torch.nonzero(real.labels == 0)[:, 0]
+    chosen = torch.ones(len(real), dtype=torch.bool)
+    chosen[zeros[int(kept * len(zeros)) :]] = False
+    assert image_quality(real.images[chosen], reference).classes == classes
+
+
+@pytest.mark.skipif(not os.environ.get("GANCOURSE_DATA"), reason="GANCOURSE_DATA names no folder with data")
+def test_the_class_that_is_mistaken_most_is_missed_when_it_is_not_there():
+    test = data.fashion_mnist("test")
+    reference = data.Images(test.name, test.images[:1000], test.labels[:1000])
+    shirt = 6  # one in four shirts is taken for something else, and other things for shirts
+    others = test.images[1000:2200][test.labels[1000:2200] != shirt]
+    assert image_quality(others, reference).classes == 9
 
 
 def test_noise_images_are_bad_images(halves):
