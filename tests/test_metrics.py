@@ -104,6 +104,12 @@ def test_what_is_no_gaussian_is_refused(mean, cov, message):
         gaussian_frechet_distance(mean, cov, torch.zeros(2), torch.eye(2))
 
 
+def test_the_distance_of_samples_is_that_of_their_unbiased_moments():
+    real, fake = normal(5, 3, random(0)), normal(7, 3, random(1)) + 1
+    expected = gaussian_frechet_distance(real.mean(0), real.T.cov(), fake.mean(0), fake.T.cov())
+    assert frechet_distance(real, fake) == pytest.approx(expected)
+
+
 @pytest.mark.parametrize("eigenvalues", [[1.0] * 8, [5.0, 2.0, 1.0, 0.5, 0.1, 0.1]], ids=["white", "unequal"])
 def test_the_bias_of_the_frechet_distance_is_what_its_docstring_says(eigenvalues):
     s = torch.tensor(eigenvalues, dtype=torch.float64)
@@ -258,11 +264,14 @@ def test_copies_are_flagged_even_among_samples_of_poor_quality(jitter):
 
 @pytest.mark.parametrize("kind", ["true", "dropped", "noise", "collapsed"])
 def test_other_failures_are_not_taken_for_copies(kind):
-    fake = sampler(kind, N, 3)
     training, held_out = sampler("true", N, 1), sampler("true", N, 2)
-    if kind == "collapsed":
-        fake = fake + 1  # at a place between the modes
+    fake = sampler(kind, N, 3) + (1 if kind == "collapsed" else 0)  # collapsed between the modes
     assert not memorisation(fake, training, held_out).flagged
+
+
+def test_collapse_on_a_dense_place_is_flagged_as_the_docstring_warns():
+    training, held_out = sampler("true", N, 1), sampler("true", N, 2)
+    assert memorisation(sampler("collapsed", N, 3), training, held_out).flagged
 
 
 # --- classifier two-sample test -----------------------------------------------------------------------------

@@ -83,8 +83,8 @@ def kid(real: Tensor, fake: Tensor) -> Estimate:
     real: (n, d), fake: (m, d), at least 20 each. Both samples are dealt at random into 10 disjoint blocks.
     Each pair of blocks gives an unbiased estimate; the blocks are independent, so the spread of the estimates
     gives the standard error of their mean. It can be negative: for equal laws its expectation is zero.
-    Raises as `frechet_distance`.
-    Source: Bińkowski, Sutherland, Arbel and Gretton (2018), who draw overlapping subsets instead.
+    Raises as `frechet_distance`. Source: Bińkowski, Sutherland, Arbel and Gretton (2018). Public code usually
+    draws subsets that overlap; the mean has the same expectation, but their spread is no standard error.
     """
     real, fake = _pair(real, fake, 2 * KID_BLOCKS, f"{KID_BLOCKS} blocks of two", 100 * KID_BLOCKS)
     generator = torch.Generator().manual_seed(_SEED)
@@ -116,7 +116,7 @@ def precision_recall(real: Tensor, fake: Tensor, k: int = 3) -> PrecisionRecall:
     of some real sample, whose radius is the distance to the k-th nearest other real sample; recall swaps the
     roles. Even a perfect sampler stays below one, and one outlier's ball is large: compare with what two
     halves of the data give. Raises as `frechet_distance`, and for k < 1.
-    Source: Kynkäänniemi, Karras, Laine, Lehtinen and Aila (2019), equations 1 and 2, k = 3 as there.
+    Source: Kynkäänniemi, Karras, Laine, Lehtinen and Aila (2019); k = 3 as in their code.
     """
     real, fake = _neighbourly(real, fake, k)
     precision, recall = (
@@ -140,7 +140,7 @@ def density_coverage(real: Tensor, fake: Tensor, k: int = 5) -> DensityCoverage:
     Density is the mean number of balls around a fake sample over k, coverage the share of balls with a fake
     sample inside. For equal laws the mean density is one and the mean coverage
     1 - prod_{j=1..k} (n - j)/(n + m - j), close to 1 - 2^(-k) for n = m. Raises as `precision_recall`.
-    Source: Naeem, Oh, Uh, Choi and Yoo (2020), k = 5 as there.
+    Source: Naeem, Oh, Uh, Choi and Yoo (2020); k = 5 as in their example.
     """
     real, fake = _neighbourly(real, fake, k)
     pairs, hit = 0, torch.zeros(len(real), dtype=torch.bool)
@@ -179,7 +179,8 @@ def memorisation(fake: Tensor, training: Tensor, held_out: Tensor) -> Memorisati
 
     fake: (n, d), training: (t, d), held_out: (m, d), from the law of the training set but never trained on,
     at least 99 of them; better as many as samples. Distances are Euclidean, to the nearest training point.
-    Samples of poor quality lie far from everything and hide copies in `closer`, not in `copied`.
+    Samples of poor quality lie far from everything and hide copies in `closer`, not in `copied`. Samples from
+    the densest places alone lie close to training data without being copies: look at what is flagged.
     Raises ValueError for wrong shapes or types, values that are not finite, and too few points.
     Source: Meehan, Chaudhuri and Dasgupta (2020), whose rank sum, taken over the whole space, is `closer`.
     """
@@ -232,7 +233,7 @@ def two_sample_test(real: Tensor, fake: Tensor) -> TwoSampleTest:
     changes of spread show best, a missing mode in part, differences in correlations alone not at all. For
     equal laws the accuracy is 1/2 with the standard error 1/sqrt(4 t), t the number of test samples; the
     p-value is that of a normal law. It cannot see copies of training samples.
-    Raises as `frechet_distance`. Source: Lopez-Paz and Oquab (2017), section 3.
+    Raises as `frechet_distance`. Source: Lopez-Paz and Oquab (2017).
     """
     real, fake = _pair(real, fake, 40, "fitting and testing a classifier", 1000)
     generator = torch.Generator().manual_seed(_SEED)
