@@ -200,10 +200,13 @@ def test_precision_and_recall_swap_with_the_samples():
 
 
 def test_a_point_on_the_edge_of_a_ball_counts_in_spite_of_rounding():
-    # Every point is there twice, so with k = 1 all radii are zero and only exact copies are inside.
-    real = normal(50, 64, random(), scale=1e3).repeat(2, 1) + 1e3
-    assert precision_recall(real, real[:50].flip(0).repeat(2, 1), k=1) == (1.0, 1.0)
-    assert density_coverage(real, real + 1e-3, k=1) == (0.0, 0.0)
+    # Every point is there twice, so with k = 1 all radii are zero and only exact copies are inside. Sizes
+    # differ because matrix products round by the place of a row.
+    for dim in (3, 17, 64, 101):
+        real = normal(50, dim, random(), scale=1e3).repeat(2, 1)
+        for count in (2, 3, 5, 7, 50):
+            assert precision_recall(real, real[:count].repeat(2, 1), k=1).precision == 1
+        assert density_coverage(real, real + 1e-2, k=1) == (0.0, 0.0)
 
 
 def test_blocks_change_nothing(monkeypatch):
@@ -267,6 +270,13 @@ def test_other_failures_are_not_taken_for_copies(kind):
     training, held_out = sampler("true", N, 1), sampler("true", N, 2)
     fake = sampler(kind, N, 3) + (1 if kind == "collapsed" else 0)  # collapsed between the modes
     assert not memorisation(fake, training, held_out).flagged
+
+
+def test_ties_count_half_and_zero_distances_are_zero_in_spite_of_rounding():
+    training, held_out = normal(300, 2, random(0)), normal(150, 2, random(1))
+    assert memorisation(held_out, training, held_out).closer == pytest.approx(0.5, abs=1e-12)
+    training = normal(400, 64, random(0), scale=1e3)
+    assert memorisation(training[200:], training, training[:200]).copied == 1
 
 
 def test_collapse_on_a_dense_place_is_flagged_as_the_docstring_warns():
