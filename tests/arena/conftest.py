@@ -55,7 +55,7 @@ def core(open_page) -> Iterator[Page]:
     """A page on which `A` is the arena's module and `F` the one of the small figures."""
     page = open_page()
     page.evaluate(
-        """async () => Object.assign(window, { A: await import("/arena.mjs"), F: 0 })"""
+        """async () => Object.assign(window, { A: await import("/arena.mjs"), F: await import("/figures.mjs") })"""
     )
     yield page
     page.context.close()

@@ -685,7 +685,7 @@ const short = (x) => (Number.isFinite(x) ? minus(x.toFixed(Math.abs(x) < 0.0995 
 function equations({ loss }, penalised) {
   const critic = loss === "wasserstein";
   const value = critic ? "mean s(x) − mean s(G(z))" : "mean log D(x) + mean log(1 − D(G(z)))";
-  const penalty = penalised ? ` − ½ mean |∇s(x)|²` : ""; // PENALTY is 1
+  const penalty = penalised ? ` − ½ mean |∇s(x)|²` : "";
   const goal = { minimax: "mean log(1 − D(G(z)))", nonsaturating: "−mean log D(G(z))", wasserstein: "−mean s(G(z))" };
   return {
     D: [`${critic ? "Critic" : "Discriminator"} climbs`, value + penalty, critic ? `, then its weights are clipped to ±${LIMIT}` : ""],
