@@ -61,7 +61,9 @@ class LiveDirective(SphinxDirective):
             raise self.error(f"There is no module {MODULES / file}.")
         missing = [name for name in ("picture", "alt") if not self.options.get(name)]
         if missing:
-            raise self.error(f"A live figure needs its still picture and alt text; missing: {', '.join(missing)}.")
+            raise self.error(
+                f"A live figure needs its still picture and alt text; missing: {', '.join(missing)}."
+            )
         node = live(module=module, props=self.options.get("props", "{}"))
         self.set_source_info(node)
         picture = nodes.image(uri=self.options["picture"], alt=self.options["alt"])
@@ -82,7 +84,9 @@ def depart_html(self: HTML5Translator, node: live) -> None:
     self.body.append("</div>\n")
 
 
-def add_script(app: Sphinx, pagename: str, templatename: str, context: dict, doctree: nodes.document | None) -> None:
+def add_script(
+    app: Sphinx, pagename: str, templatename: str, context: dict, doctree: nodes.document | None
+) -> None:
     """The script that starts the modules, on the pages that hold one."""
     if doctree is not None and any(doctree.findall(live)):
         app.add_js_file("mount.js")

@@ -35,6 +35,19 @@ def live_optimum() -> Figure:
     return figure
 
 
+def live_saturation() -> Figure:
+    """The size of both gradients in the logit, on a logarithmic scale."""
+    figure, axes = plt.subplots(figsize=(WIDTH, 3.6))
+    s = np.linspace(-8, 8, 400)
+    axes.semilogy(s, expit(s), color=COLOURS["generator"], label=r"minimax: $\sigma(s)$")
+    axes.semilogy(
+        s, expit(-s), color=COLOURS["accent"], linestyle="--", label=r"non-saturating: $1-\sigma(s)$"
+    )
+    axes.set(xlabel="logit $s$ of a generated sample", ylabel="size of the gradient", xlim=(-8, 8))
+    figure.legend(loc="outside lower center", ncols=2)
+    return figure
+
+
 def live_divergences() -> Figure:
     """Five distances between N(0, 1) and N(t, 1) over t, by sums over a fine grid."""
     figure, axes = plt.subplots(figsize=(WIDTH, 3.9))
@@ -52,7 +65,12 @@ def live_divergences() -> Figure:
                 200 * t,
             ]
         )
-    looks = [("JSD", "discriminator", "-"), ("KL", "generator", "-"), ("TV", "accent", "--"), ("$W_1$", "data", ":")]
+    looks = [
+        ("JSD", "discriminator", "-"),
+        ("KL", "generator", "-"),
+        ("TV", "accent", "--"),
+        ("$W_1$", "data", ":"),
+    ]
     for (name, colour, line), values in zip(looks, 0.005 * np.array(rows).T, strict=True):
         axes.plot(shifts, values, color=COLOURS[colour], linestyle=line, label=name)
     axes.set(xlabel="shift", ylim=(0, 3), xlim=(0, 4))
@@ -88,7 +106,11 @@ def live_gaussian_fits() -> Figure:
 def live_dirac() -> Figure:
     """Orbits of the Dirac-GAN from (1, 1): in turn, both at once, and with R1."""
     figure, axes = plt.subplots(figsize=(WIDTH, 4.4))
-    looks = {"in turn": ("discriminator", "-"), "both at once": ("generator", "--"), "with R1": ("accent", "-")}
+    looks = {
+        "in turn": ("discriminator", "-"),
+        "both at once": ("generator", "--"),
+        "with R1": ("accent", "-"),
+    }
     for name, (colour, line) in looks.items():
         theta, psi, path = 1.0, 1.0, [(1.0, 1.0)]
         for _ in range(100):
@@ -118,7 +140,7 @@ def live_transport() -> Figure:
     axis = np.linspace(0, 1, 120)
     plane = np.stack(np.meshgrid(axis, axis), axis=-1)
     f = (np.linalg.norm(plane[..., None, :] - y, axis=-1) - v).min(axis=-1)
-    axes.contour(axis, axis, f, levels=12, colors=COLOURS["muted"], linewidths=1)
+    axes.contour(axis, axis, f, levels=12, colors=COLOURS["muted"], linewidths=1, linestyles="solid")
     for i, j in zip(*linear_sum_assignment(costs), strict=True):
         axes.plot(*np.transpose([x[i], y[j]]), color=COLOURS["accent"])
     axes.plot(*x.T, "o", color=COLOURS["data"], markersize=9, label="P")
@@ -129,32 +151,11 @@ def live_transport() -> Figure:
     return figure
 
 
-# name of the files -> what draws it, and what it shows for those who cannot see it
-FIGURES: dict[str, tuple[Callable[[], Figure], str]] = {
-    "live-optimum": (
-        live_optimum,
-        "Above, data around 1 and generated points around minus 1, with an S-shaped optimal discriminator. "
-        "Below, the pull of both generator losses: that of the minimax loss fades on the left, where the "
-        "generated points are, that of the non-saturating loss is strongest there.",
-    ),
-    "live-divergences": (
-        live_divergences,
-        "Four curves over the shift between two Gaussians: JSD and TV flatten out, KL grows like a parabola, "
-        "the Wasserstein distance is a straight line.",
-    ),
-    "live-gaussian-fits": (
-        live_gaussian_fits,
-        "A density with two modes. The forward fit is wide and covers both; the reverse fits each cover one "
-        "mode, the right or the left one depending on where they started.",
-    ),
-    "live-dirac": (
-        live_dirac,
-        "Orbits around the equilibrium from the same start: with turns it circles, with both players at once "
-        "it spirals outward, with R1 it spirals into the equilibrium.",
-    ),
-    "live-transport": (
-        live_transport,
-        "Five points of P on the left, five of Q on the right, joined in the cheapest way; level lines of a "
-        "dual potential run across the connecting lines.",
-    ),
+FIGURES: dict[str, Callable[[], Figure]] = {
+    "live-optimum": live_optimum,
+    "live-saturation": live_saturation,
+    "live-divergences": live_divergences,
+    "live-gaussian-fits": live_gaussian_fits,
+    "live-dirac": live_dirac,
+    "live-transport": live_transport,
 }

@@ -35,7 +35,9 @@ def open_page(chromium: Browser) -> Callable[..., Page]:
             found = [folder / name for folder in (MODULES, LOADER) if name and (folder / name).is_file()]
             if found:
                 kind = "text/javascript" if name.endswith("js") else mimetypes.guess_type(name)[0]
-                route.fulfill(body=found[0].read_text(encoding="utf-8"), content_type=f"{kind}; charset=utf-8")
+                route.fulfill(
+                    body=found[0].read_text(encoding="utf-8"), content_type=f"{kind}; charset=utf-8"
+                )
             elif name in ("", "page.html"):
                 route.fulfill(body=EMPTY.format(body), content_type="text/html; charset=utf-8")
             else:

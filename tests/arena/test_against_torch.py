@@ -101,7 +101,15 @@ def torch_run(start: dict, loss: str, r1: bool, gamma: float, limit: float) -> d
 def test_a_hundred_steps_agree_with_torch(core, start, loss, r1):
     expected = torch_run(start, loss, r1, core.evaluate("A.PENALTY"), core.evaluate("A.LIMIT"))
     batches = {name: start[name].flatten(-2).tolist() for name in ("real", "fake", "z")}
-    case = {"loss": loss, "r1": r1, "rates": RATES, "width": WIDTH, "G": start["G"], "D": start["D"], **batches}
+    case = {
+        "loss": loss,
+        "r1": r1,
+        "rates": RATES,
+        "width": WIDTH,
+        "G": start["G"],
+        "D": start["D"],
+        **batches,
+    }
     found = core.evaluate(TRAIN, case)
     for name in ("G", "D", "losses"):
         np.testing.assert_allclose(found[name], expected[name], rtol=0, atol=1e-8, err_msg=name)

@@ -35,9 +35,7 @@ def test_the_optimal_discriminator_and_both_gradients(core):
         for m1, s1, m2, s2 in rng.uniform([-3, 0.4, -3, 0.4], [3, 2.5, 3, 2.5], (10, 4))
     ]
     found = core.evaluate("points => points.map(({ x, ...laws }) => F.optimal(x, laws))", points)
-    p, q = (
-        np.array([stats.norm.pdf(at["x"], at[f"m{i}"], at[f"s{i}"]) for at in points]) for i in (1, 2)
-    )
+    p, q = (np.array([stats.norm.pdf(at["x"], at[f"m{i}"], at[f"s{i}"]) for at in points]) for i in (1, 2))
     close([f["D"] for f in found], p / (p + q))
     x = torch.tensor([at["x"] for at in points], dtype=torch.float64, requires_grad=True)
     column = {name: torch.tensor([at[name] for at in points]).double() for name in ("m1", "s1", "m2", "s2")}
@@ -109,7 +107,9 @@ def test_distances_of_shifted_laws(core, law):
 def mixture(core, a: float) -> torch.distributions.Distribution:
     mode = constants(core)["MODE"]
     parts = torch.distributions.Normal(torch.tensor([-a, a], dtype=torch.float64), mode)
-    return torch.distributions.MixtureSameFamily(torch.distributions.Categorical(torch.ones(2).double()), parts)
+    return torch.distributions.MixtureSameFamily(
+        torch.distributions.Categorical(torch.ones(2).double()), parts
+    )
 
 
 def simpson() -> tuple[torch.Tensor, torch.Tensor]:
@@ -125,7 +125,9 @@ def test_reverse_kl_and_its_slopes(core):
     """KL(q || p) by Simpson's rule with 6001 nodes, its slopes by autograd through it."""
     grid = list(itertools.product(np.linspace(-3, 3, 9), np.linspace(-1.2, 1.2, 6), (0.0, 0.7, 1.5, 2.6)))
     assert len(grid) >= 200
-    found = core.evaluate("grid => grid.map(([m, l, a]) => F.reverse(m, l, a))", [list(map(float, g)) for g in grid])
+    found = core.evaluate(
+        "grid => grid.map(([m, l, a]) => F.reverse(m, l, a))", [list(map(float, g)) for g in grid]
+    )
     nodes, weights = simpson()
     for (m, log_s, a), f in zip(grid, found, strict=True):
         mean = torch.tensor(m, dtype=torch.float64, requires_grad=True)
@@ -155,7 +157,9 @@ def test_the_forward_fit_minimises_forward_kl(core):
         close([f["m"], f["s"]], [mean, math.exp(log_s)], atol=1e-6)
 
 
-@pytest.mark.parametrize(("a", "start"), [(0.3, (0.9, -0.3)), (1.8, (0.9, -0.3)), (1.8, (-0.4, 0.2)), (2.5, (0.0, 1.0))])
+@pytest.mark.parametrize(
+    ("a", "start"), [(0.3, (0.9, -0.3)), (1.8, (0.9, -0.3)), (1.8, (-0.4, 0.2)), (2.5, (0.0, 1.0))]
+)
 def test_the_reverse_fit_ends_in_a_minimum(core, a, start):
     """Where it ends is a minimum that SciPy, started there, does not leave, on the side that the basin says."""
     end = core.evaluate("([m, l, a]) => F.descend(m, l, a).at(-1)", [*start, a])
@@ -172,10 +176,22 @@ def test_the_reverse_fit_ends_in_a_minimum(core, a, start):
     assert np.sign(round(end[0], 3)) in (0, np.sign(start[0]))
 
 
-METHODS = ["simultaneous", "alternating", "nonsaturating", "wasserstein", "clipping", "wgan-gp", "noise", "r1", "consensus"]
+METHODS = [
+    "simultaneous",
+    "alternating",
+    "nonsaturating",
+    "wasserstein",
+    "clipping",
+    "wgan-gp",
+    "noise",
+    "r1",
+    "consensus",
+]
 
 
-def dirac_field(core, method: str, theta: torch.Tensor, psi: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def dirac_field(
+    core, method: str, theta: torch.Tensor, psi: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
     """The same field by autograd through the two players' objectives."""
     log_sigmoid = torch.nn.functional.logsigmoid
     gamma, noise = constants(core)["GAMMA"], constants(core)["NOISE"]

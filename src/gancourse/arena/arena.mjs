@@ -634,7 +634,7 @@ const STYLE = `
 .ga-equations > div { border: 2px solid var(--ga-line); border-radius: .35rem; margin-bottom: .5rem; padding: .35rem .6rem; }
 .ga-equations > .ga-lit { background: color-mix(in srgb, var(--ga-own) 16%, transparent); border-color: var(--ga-own); }
 .ga-equations i { font-family: "STIX Two Math", "Latin Modern Math", "Cambria Math", Georgia, serif; }
-.ga-numbers { display: grid; gap: .1rem .8rem; grid-template-columns: 1fr auto 1fr auto; margin: .5rem 0 !important; }
+.ga-numbers { display: grid; gap: .1rem .8rem; grid-template-columns: 1fr auto; margin: .5rem 0 !important; }
 .ga-numbers dt { font-weight: 400; margin: 0; }
 .ga-numbers dd { font-variant-numeric: tabular-nums; font-weight: 650; margin: 0; min-width: 3.4em; text-align: right; }
 .ga-settings { border-top: 1px solid var(--ga-line); margin-top: .8rem; padding-top: .4rem; }
@@ -647,7 +647,6 @@ const STYLE = `
 .ga-fields output { font-variant-numeric: tabular-nums; font-weight: 650; }
 .ga-status { min-height: 1.4em; }
 @container (min-width: 40rem) { .ga-main { grid-template-columns: minmax(0, 1.15fr) minmax(0, 1fr); } .ga-small .ga-main { grid-template-columns: minmax(0, 1.3fr) minmax(0, 1fr); } }
-@container (max-width: 24rem) { .ga-numbers { grid-template-columns: 1fr auto; } }
 @media print { .ga-row, .ga-settings, .ga-hint, .ga-status { display: none; } }
 `;
 

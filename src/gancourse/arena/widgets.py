@@ -36,7 +36,9 @@ class Arena(anywidget.AnyWidget):
 
     _esm = _module("arena")
 
-    preset = traitlets.Enum(["", "healthy", "vanishing", "collapse", "oscillation", "recovery"], "").tag(sync=True)
+    preset = traitlets.Enum(["", "healthy", "vanishing", "collapse", "oscillation", "recovery"], "").tag(
+        sync=True
+    )
     data = traitlets.Enum(["ring", "grid", "moons", "line", "drawn"], "ring").tag(sync=True)
     drawn = traitlets.Unicode("").tag(sync=True)
     loss = traitlets.Enum(["minimax", "nonsaturating", "wasserstein"], "nonsaturating").tag(sync=True)
