@@ -13,7 +13,8 @@ ROOT = Path(__file__).parents[2]
 MODULES = ROOT / "src" / "gancourse" / "arena"
 LOADER = ROOT / "book" / "assets" / "web"
 ORIGIN = "http://arena.test/"
-EMPTY = '<!doctype html><html lang="en"><meta charset="utf-8"><title>Arena</title><body><main>{}</main></body></html>'
+HEAD = '<!doctype html><html lang="en"><meta charset="utf-8"><title>Arena</title>'
+EMPTY = HEAD + "<body><main>{}</main></body></html>"
 
 
 @pytest.fixture(scope="session")
@@ -57,7 +58,8 @@ def core(open_page) -> Iterator[Page]:
     """A page on which `A` is the arena's module and `F` the one of the small figures."""
     page = open_page()
     page.evaluate(
-        """async () => Object.assign(window, { A: await import("/arena.mjs"), F: await import("/figures.mjs") })"""
+        """async () => Object.assign(window,
+          { A: await import("/arena.mjs"), F: await import("/figures.mjs") })"""
     )
     yield page
     page.context.close()

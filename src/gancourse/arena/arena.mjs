@@ -884,7 +884,12 @@ const FRAME = 1000 / 30, CALM = 1000, SLICE = 12; // milliseconds between pictur
 function render({ model, el }) {
   const id = `ga-${++count}`, small = model.get("size") === "small";
   const calm = globalThis.matchMedia?.("(prefers-reduced-motion: reduce)");
-  const raw = () => Object.fromEntries(["preset", ...Object.keys(SETTINGS)].map((key) => [key, model.get(key)]));
+  // In a notebook every trait has a value; a preset written there replaces them all.
+  const notebook = model.get("_samples") !== undefined;
+  const raw = () => {
+    const keys = notebook && model.get("preset") ? ["preset"] : ["preset", ...Object.keys(SETTINGS)];
+    return Object.fromEntries(keys.map((key) => [key, model.get(key)]));
+  };
   let { settings, problems } = readSettings(raw());
   const run = new Run({ ...settings });
   let generated, target = Infinity, exact = true, inSight = true, looping = false, busy = false;
@@ -995,6 +1000,9 @@ function render({ model, el }) {
     } else if (changed.length && settings.steps !== run.steps && settings.steps > 0) {
       if (settings.steps < run.steps || !exact) begin();
       target = settings.steps;
+      busy = true;
+      model.set("training", true);
+      busy = false;
     }
     settle();
     show();
@@ -1063,9 +1071,12 @@ function render({ model, el }) {
   }
 
   function halt() {
-    if (looping) say(`Paused at step ${run.steps}.`);
+    if (looping) {
+      while (run.turn && run.advance()); // a run is left between rounds, so that the address can repeat it
+      say(`Paused at step ${run.steps}.`);
+    }
     looping = false;
-    if (exact && run.steps && settings.steps !== run.steps && run.steps <= SETTINGS.steps.max && run.turn === 0) {
+    if (exact && run.steps && settings.steps !== run.steps && run.steps <= SETTINGS.steps.max) {
       settings.steps = run.steps;
       target = Infinity;
       settle();
@@ -1079,7 +1090,6 @@ function render({ model, el }) {
     if (!looping || gone) return;
     if (sees()) {
       const until = performance.now() + SLICE;
-      // A run is left between rounds, so that the address can repeat it.
       while (performance.now() < until && run.steps < target && run.advance());
       if (run.broken) {
         set({ training: false });
@@ -1180,7 +1190,7 @@ function render({ model, el }) {
 
   // What a notebook reads, twice a second at most.
   function share(now = false) {
-    if (model.get("_samples") === undefined || (!now && performance.now() - shared < 500)) return;
+    if (!notebook || (!now && performance.now() - shared < 500)) return;
     shared = performance.now();
     generated ??= run.generated();
     const finite = (x) => (Number.isFinite(x) ? x : null);

@@ -24,11 +24,12 @@ def _module(name: str) -> str:
 class Arena(anywidget.AnyWidget):
     """A GAN on points of the plane that trains in the reader's browser.
 
-    Every control of the picture is a trait: set it here and the picture follows, turn it there and it can be
-    read here. Learning rates lie in [1e-5, 1], `k` in 1..10, `batch` in 8..256, `width` in 4..64, `seed` in
-    0..999999, `r1_at` and `steps` in 0..20000. `r1_at` switches the penalty on from that step; `steps` trains up
-    to that step; `preset` takes over the settings of a lesson ("healthy", "vanishing", "collapse",
-    "oscillation", "recovery"). `measures` holds step, value, generator_loss (nats), pull, covered and of.
+    Every control of the picture is a trait: set it here and the picture follows, turn it there and it can
+    be read here. Learning rates lie in [1e-5, 1], `k` in 1..10, `batch` in 8..256, `width` in 4..64,
+    `seed` in 0..999999, `r1_at` and `steps` in 0..20000. `r1_at` switches the penalty on from that step,
+    `steps` trains up to that step. `preset` replaces all settings by those of a lesson ("healthy",
+    "vanishing", "collapse", "oscillation", "recovery") and is empty again afterwards. `measures` holds
+    step, value, generator_loss (nats), pull, covered and of.
 
     Raises:
         traitlets.TraitError: a value that the control does not have.
