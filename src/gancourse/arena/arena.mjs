@@ -755,7 +755,6 @@ function drawPlane(canvas, run, generated, pen) {
     image.data[4 * i + 3] = 140 * Math.abs(says);
   });
   tile.pixels.putImageData(image, 0, 0);
-  c.imageSmoothingQuality = "high";
   c.drawImage(tile.pixels.canvas, 0, 0, size, size);
 
   c.beginPath();
@@ -792,12 +791,14 @@ function drawPlane(canvas, run, generated, pen) {
   c.strokeStyle = rgb(ORANGE, 0.6);
   c.stroke();
 
-  c.fillStyle = rgb(BLUE, 0.85);
+  c.beginPath(); // all dots in one path: filling is what costs
   for (let i = 0; i < (run.centres.length ? SHOWN : 0); i++) {
-    c.beginPath();
-    c.arc(X(run.shownReal[2 * i]), Y(run.shownReal[2 * i + 1]), 2.2, 0, 7);
-    c.fill();
+    const x = X(run.shownReal[2 * i]), y = Y(run.shownReal[2 * i + 1]);
+    c.moveTo(x + 2.2, y);
+    c.arc(x, y, 2.2, 0, 7);
   }
+  c.fillStyle = rgb(BLUE);
+  c.fill();
   const { points, pulls } = generated;
   c.beginPath();
   for (let i = 0; i < SHOWN; i++) {
@@ -879,7 +880,7 @@ function drawCurves(canvas, run) {
 }
 
 let count = 0;
-const FRAME = 1000 / 30, CALM = 1000, SLICE = 12; // milliseconds between pictures, and for training between them
+const FRAME = 1000 / 30, CALM = 1000, SLICE = 10; // milliseconds between pictures, and for training between them
 
 function render({ model, el }) {
   const id = `ga-${++count}`, small = model.get("size") === "small";
@@ -1100,7 +1101,7 @@ function render({ model, el }) {
         set({ training: false });
         return;
       }
-      if (now - drawn >= (calm?.matches ? CALM : FRAME) - 4) {
+      if (now - drawn >= (calm?.matches ? CALM : FRAME) - 12) {
         drawn = now;
         show();
         share();
