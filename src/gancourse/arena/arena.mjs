@@ -678,7 +678,7 @@ const mark = (name, text) => {
 };
 
 const minus = (text) => text.replace("-", "−");
-const short = (x) => (Number.isFinite(x) ? minus(x.toFixed(Math.abs(x) < 0.0995 ? 3 : 2)) : "–");
+const short = (x) => (Number.isFinite(x) ? minus(x.toFixed(Math.abs(x) < 0.0995 ? 3 : 2).replace(/^-(0\.0*)$/, "$1")) : "–");
 
 // What each player does, in words and symbols.
 function equations({ loss }, penalised) {
