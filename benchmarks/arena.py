@@ -16,6 +16,7 @@ import sys
 from pathlib import Path
 
 from tests.browser import chromium_path, launch
+from tools.measure import processor
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULT = Path(__file__).with_suffix(".json")
@@ -25,16 +26,6 @@ PAGE = """<!doctype html><meta charset="utf-8"><body>
 COUNT = """() => [performance.now(), +document.querySelector(".ga-numbers dd").textContent,
   +document.querySelector(".ga").dataset.frames]"""
 WARM_UP = 3.0  # seconds, until the browser has compiled what is hot
-
-
-def processor() -> str:
-    """Name of the processor, as Linux tells it, or what Python knows elsewhere."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
 
 
 def measure(seconds: float, runs: int) -> dict[str, object]:
@@ -82,7 +73,7 @@ def main() -> None:
     parser.add_argument("--note", default="", help="what else the machine was doing")
     options = parser.parse_args()
     found = measure(options.seconds, options.runs)
-    machine = f"{processor()}, {os.cpu_count()} cores, {platform.system()}"
+    machine = f"{processor()}, {platform.system()}"
     command = "python -m benchmarks.arena " + shlex.join(sys.argv[1:])
     today = datetime.date.today().isoformat()
     record = {"date": today, "machine": machine, "note": options.note, "command": command, **found}

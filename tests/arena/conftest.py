@@ -7,8 +7,6 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, Route
 
-from tests.browser import chromium_path, launch
-
 ROOT = Path(__file__).parents[2]
 MODULES = ROOT / "src" / "gancourse" / "arena"
 LOADER = ROOT / "book" / "assets" / "web"
@@ -18,17 +16,11 @@ EMPTY = HEAD + "<body><main>{}</main></body></html>"
 
 
 @pytest.fixture(scope="session")
-def chromium() -> Iterator[Browser]:
-    with launch(chromium_path()) as browser:
-        yield browser
-
-
-@pytest.fixture(scope="session")
-def open_page(chromium: Browser) -> Callable[..., Page]:
+def open_page(browser: Browser) -> Callable[..., Page]:
     """Opens a page that holds `body` and can import the modules; what it complains of is in `complaints`."""
 
     def open_(body: str = "", address: str = "", **options: object) -> Page:
-        page = chromium.new_context(**options).new_page()
+        page = browser.new_context(**options).new_page()
         page.complaints = []
 
         def answer(route: Route) -> None:

@@ -5,7 +5,6 @@ import shutil
 import pytest
 from small_books import Book, text
 
-from tests.browser import chromium_path, launch
 from tools.project import ROOT
 
 MODULE = """export default { render({ model, el }) {
@@ -77,24 +76,23 @@ def test_what_is_wrong_is_said_and_fails_the_build(moving: Book, change, complai
 
 
 @pytest.mark.xdist_group("site")
-def test_a_page_opened_as_a_file_moves_and_without_scripts_it_stands_still(moving: Book):
+def test_a_page_opened_as_a_file_moves_and_without_scripts_it_stands_still(moving: Book, browser):
     moving.chapter(PAGE + "\n" + PAGE.replace("it moves", "fail"))
     assert build(moving).status == 0
     address = (moving.folder / "_build" / "html" / "book" / "chapter.html").as_uri()
-    with launch(chromium_path()) as browser:
-        page = browser.new_page()
-        page.goto(address)
-        page.get_by_role("button", name="it moves").wait_for()
-        stills = page.locator(".live-still")
-        assert not stills.first.is_visible()
-        # What cannot start leaves its still picture as it was.
-        page.wait_for_function("document.querySelectorAll('.live-moving').length === 1")
-        assert stills.last.is_visible()
-        page.emulate_media(media="print")
-        assert stills.first.is_visible()
-        assert not page.locator(".live-moving").is_visible()
+    page = browser.new_page()
+    page.goto(address)
+    page.get_by_role("button", name="it moves").wait_for()
+    stills = page.locator(".live-still")
+    assert not stills.first.is_visible()
+    # What cannot start leaves its still picture as it was.
+    page.wait_for_function("document.querySelectorAll('.live-moving').length === 1")
+    assert stills.last.is_visible()
+    page.emulate_media(media="print")
+    assert stills.first.is_visible()
+    assert not page.locator(".live-moving").is_visible()
 
-        bare = browser.new_context(java_script_enabled=False).new_page()
-        bare.goto(address)
-        assert bare.get_by_text("It stands still.").first.is_visible()
-        assert bare.locator(".live-still").first.is_visible()
+    bare = browser.new_context(java_script_enabled=False).new_page()
+    bare.goto(address)
+    assert bare.get_by_text("It stands still.").first.is_visible()
+    assert bare.locator(".live-still").first.is_visible()

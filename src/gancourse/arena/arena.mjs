@@ -1135,7 +1135,7 @@ function render({ model, el }) {
     drawPlane(plane, run, generated, pen);
     if (!small) drawCurves(curve, run);
     const training = looping && model.get("training"), pens = settings.data === "drawn", empty = pens && !run.centres.length;
-    write(train, training ? "⏸ Pause" : "▶ Train");
+    write(train, training ? "❚❚ Pause" : "▶ Train");
     train.disabled = stepD.disabled = stepG.disabled = empty || Boolean(run.broken);
     const untouched = run.steps + run.turn === 0 && !training;
     hint.hidden = !untouched && !empty;
