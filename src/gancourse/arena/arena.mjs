@@ -635,8 +635,9 @@ const STYLE = `
 .ga-equations > .ga-lit { background: color-mix(in srgb, var(--ga-own) 16%, transparent); border-color: var(--ga-own); }
 .ga-equations i { font-family: "STIX Two Math", "Latin Modern Math", "Cambria Math", Georgia, serif; }
 .ga-numbers { display: grid; gap: .1rem .8rem; grid-template-columns: 1fr auto; margin: .5rem 0 !important; }
-.ga-numbers dt { font-weight: 400; margin: 0; }
-.ga-numbers dd { font-variant-numeric: tabular-nums; font-weight: 650; margin: 0; min-width: 3.4em; text-align: right; }
+.ga .ga-numbers :is(dt, dd) { clear: none; float: none; margin: 0; width: auto; }
+.ga-numbers dt { font-weight: 400; }
+.ga-numbers dd { font-variant-numeric: tabular-nums; font-weight: 650; min-width: 3.4em; text-align: right; }
 .ga-settings { border-top: 1px solid var(--ga-line); margin-top: .8rem; padding-top: .4rem; }
 .ga-settings summary { cursor: pointer; font-weight: 650; padding: .4rem 0; }
 .ga-fields { display: grid; gap: .7rem 1.4rem; grid-template-columns: repeat(auto-fill, minmax(13rem, 1fr)); }

@@ -55,7 +55,8 @@ class Arena(anywidget.AnyWidget):
     training = traitlets.Bool(False).tag(sync=True)
     size = traitlets.Enum(["full", "small"], "full").tag(sync=True)
     measures = traitlets.Dict().tag(sync=True)
-    _samples = traitlets.Bytes(b"").tag(sync=True)
+    # The browser's bytes arrive as a view of memory, which the trait would refuse.
+    _samples = traitlets.Bytes(b"").tag(sync=True, from_json=lambda value, _: bytes(value))
 
     @property
     def samples(self) -> np.ndarray:
