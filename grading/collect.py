@@ -25,7 +25,7 @@ MAX_FILES = 20_000
 
 @dataclass(frozen=True)
 class File:
-    """One file of a submission: where it was, when it was last changed, and its content or why there is none."""
+    """One file of a submission: its place, when it was last changed, its content or why there is none."""
 
     path: str
     changed: float
@@ -238,7 +238,7 @@ def _plain_stem(stem: str) -> str:
 
 
 def slug(name: str) -> str:
-    """A name as part of file names and addresses: ASCII letters, digits and dashes, two names never the same."""
+    """A name for files and addresses: ASCII letters, digits, dashes; two names never come out the same."""
     text = unicodedata.normalize("NFKD", name.casefold())
     text = re.sub(r"[^a-z0-9]+", "-", "".join(c for c in text if not unicodedata.combining(c)))
     text = text.strip("-")[:60].strip("-")

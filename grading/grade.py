@@ -5,7 +5,7 @@ import sys
 import traceback
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 
 from tqdm import tqdm
@@ -52,7 +52,7 @@ def grade(
     unsafe: bool = False,
     progress: bool = True,
 ) -> Run:
-    """Grade what lies in `submissions` into `results`; ValueError or NoSandbox, in words, when it cannot begin.
+    """Grade what lies in `submissions` into `results`; ValueError or NoSandbox when it cannot begin.
 
     With `resume`, a submission is not run again when file, checks, seed and limits are those of its record.
     """
@@ -152,7 +152,7 @@ def _record(job: _Job, handed: Handed, slot: int) -> tuple[Record, str]:
         fingerprint=_fingerprint(handed, job.basis),
         path=submission.path if submission else handed.files[0].path,
         marks=outcome.marks,
-        date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        date=datetime.now(UTC).isoformat(timespec="seconds"),
         unreadable=reason,
         notes=notes,
         answers=_answers(submission, job.release),

@@ -1,7 +1,7 @@
 """Keeps the marks in nbgrader's gradebook, where texts are marked in its browser view.
 
-A mark that a person gave there is never changed. The results folder is a course of nbgrader's, without a folder
-`submitted`, so that its own autograder has nothing that it could run.
+A mark that a person gave there is never changed. The results folder is a course of nbgrader's, without a
+folder `submitted`, so that its own autograder has nothing that it could run.
 """
 
 import base64
@@ -22,7 +22,7 @@ from grading.notebooks import Cell, Release, Submission, is_answered
 from grading.records import FAILED, Record, write
 
 CONFIG = """\
-# Written by the grader. nbgrader's browser view: run JupyterLab in this folder and open Nbgrader > Formgrader.
+# Written by the grader, for nbgrader's browser view.
 c = get_config()
 c.CourseDirectory.course_id = "gancourse"
 c.CourseDirectory.root = {root!r}
@@ -120,7 +120,7 @@ def _enter(gradebook: Any, release: Release, record: Record) -> dict[str, Manual
 
 
 def _await(grade: Any, comment: Any, record: Record, grade_id: str) -> None:
-    """A text waits for a person, once for each version of it; where there is none, nothing is to be marked."""
+    """A text waits for a person, once for each version of it; no text is no work."""
     answer = record.answers.get(grade_id, "")
     grade.auto_score = None if answer or record.unreadable else 0
     if comment is None:

@@ -266,13 +266,19 @@ def align(path: str, cells: list[Cell], release: Release, notes: list[str]) -> S
     if changed:
         notes.append(f"Given code was changed in cell {_numbers(changed)} and restored.")
 
+    worked = {
+        solved_in[cell.grade_id].grade_id
+        for cell in own
+        if cell.grade_id in solved_in and not PLACEHOLDER.search(cell.source)
+    }
     place: dict[int, set[str]] = {}
     for index, cell in enumerate(own):
-        named = {functions[name].grade_id for name in defines(cell.source) if name in functions}
         if cell.grade_id in solved_in:
-            # What another exercise's cell redefines on the way does not make it that exercise's cell.
-            named = {solved_in[cell.grade_id].grade_id}
-        place[index] = named
+            place[index] = {solved_in[cell.grade_id].grade_id}
+        else:
+            # Who solved an exercise in its cell may use its function's name again further down.
+            named = {functions[name].grade_id for name in defines(cell.source) if name in functions}
+            place[index] = named - worked
     own, place = _without_untouched_copies(own, place, notes)
     found = any(place.values()) or bool(answers)
     if stripped and found:

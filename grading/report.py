@@ -21,17 +21,29 @@ from grading.similarity import alike
 
 Given = dict[tuple[str, str], Manual]
 COLOURS = {
-    "ok": "#2e7d4f", "wrong": "#c0392b", "raised": "#b9770e", "missing": "#7f8c8d", "timeout": "#6c3483",
-    "memory": "#1f618d", "died": "#4a235a", "unreadable": "#212f3c", "to mark": "#aab7b8", "marked": "#2e7d4f",
-}  # fmt: skip
+    "ok": "#2e7d4f",
+    "marked": "#1e8449",
+    "wrong": "#c0392b",
+    "raised": "#9c640c",
+    "missing": "#616a6b",
+    "timeout": "#6c3483",
+    "memory": "#1f618d",
+    "died": "#4a235a",
+    "unreadable": "#212f3c",
+    "to mark": "#d5d8dc",
+}
 PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{title}</title>
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; img-src data:">
+<meta http-equiv="Content-Security-Policy"
+ content="default-src 'none'; style-src 'unsafe-inline'; img-src data:">
 <meta name="viewport" content="width=device-width">
 <style>
-body {{ font: 16px/1.5 system-ui, sans-serif; max-width: {width}; margin: 2rem auto; padding: 0 1rem; color: #1c2833 }}
+body {{ font: 16px/1.5 system-ui, sans-serif; max-width: {width}; margin: 2rem auto; padding: 0 1rem;
+  color: #1c2833; background: #fff }}
 h1 {{ font-size: 1.6rem }} h2 {{ font-size: 1.2rem; margin-top: 2rem }}
-table {{ border-collapse: collapse; width: 100% }} th, td {{ text-align: left; padding: .25rem .6rem; vertical-align: top }}
+svg {{ max-width: 100%; height: auto }}
+table {{ border-collapse: collapse }}
+th, td {{ text-align: left; padding: .25rem .6rem; vertical-align: top }}
 tr {{ border-bottom: 1px solid #d5d8dc }}
 pre {{ background: #f4f6f7; padding: .6rem; white-space: pre-wrap; overflow-wrap: anywhere }}
 .mark {{ color: #fff; border-radius: .3rem; padding: .05rem .45rem; font-size: .85rem; white-space: nowrap }}
@@ -87,7 +99,7 @@ def inert(text: str) -> str:
 
 
 def table(release: Release, records: Iterable[Record], given: Given) -> str:
-    """The marks as CSV. Points stand only where they were earned or lost; all else is a word, never a zero."""
+    """The marks as CSV. Points stand only where they were earned or lost; the rest is a word, not a zero."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     names = [task.function or task.cell for task in release.tasks]
@@ -140,9 +152,8 @@ def feedback(release: Release, record: Record, given: Given) -> str:
             parts.append(f"<p>Comment:</p><pre>{_text(manual.comment)}</pre>")
         if task.grade_id in record.answers:
             parts.append(f"<p>Your answer:</p><pre>{_text(record.answers[task.grade_id])}</pre>")
-        parts.append(
-            f"<details><summary>What was asked</summary><div class='asked'>{_asked(task.asked)}</div></details>"
-        )
+        asked = f'<div class="asked">{_asked(task.asked)}</div>'
+        parts.append(f"<details><summary>What was asked</summary>{asked}</details>")
     if record.notes:
         lines = "".join(f"<li>{_code(note)}</li>" for note in record.notes)
         parts.append(f"<h2>What was noticed on the way</h2><ul>{lines}</ul>")
@@ -165,7 +176,13 @@ def _code(value: str) -> str:
 
 
 def _badge(status: str) -> str:
-    return f'<span class="mark" style="background:{COLOURS.get(status, "#212f3c")}">{_text(status)}</span>'
+    style = f"background:{COLOURS[status]};color:{_ink(status)}"
+    return f'<span class="mark" style="{style}">{_text(status)}</span>'
+
+
+def _ink(status: str) -> str:
+    """The colour of letters that can be read on the colour of a status."""
+    return "#1c2833" if status == "to mark" else "#fff"
 
 
 # --- the class --------------------------------------------------------------------------------------------
@@ -176,9 +193,10 @@ def overview(release: Release, records: list[Record], given: Given, facts: dict[
     parts = [f"<h1>{_text(release.homework)}: {len(records)} submissions</h1>"]
     if not all(record.locked for record in records):
         loose = sum(not record.locked for record in records)
-        parts.append(
-            f'<p class="warning"><strong>Run with --unsafe:</strong> {loose} submissions ran without a sandbox. Such code could read and change everything that the grader\'s user can, these marks included.</p>'
+        said = (
+            f"{loose} submissions ran without a sandbox. Their code could read and change all that you can."
         )
+        parts.append(f'<p class="warning"><strong>Run with --unsafe.</strong> {said}</p>')
     totals = [sum(p for t in release.tasks if (p := points_of(r, t, given)) is not None) for r in records]
     parts += ["<h2>Marks of each exercise</h2>", _bars(release, records, given)]
     parts += ["<h2>Points known so far</h2>", _histogram(totals, sum(task.points for task in release.tasks))]
@@ -187,19 +205,17 @@ def overview(release: Release, records: list[Record], given: Given, facts: dict[
     if look:
         lines = "".join(f"<li>{_link(r)}: {_why(r)}</li>" for r in look)
         parts.append(
-            f"<p>These runs came to no mark. They count as nothing, not as zero.</p><ul>{lines}</ul>"
+            f"<p>These runs came to no mark: nobody knows what the code is worth.</p><ul>{lines}</ul>"
         )
     else:
         parts.append("<p>Every run came to a result.</p>")
     parts.append("<h2>Nearly the same</h2>")
-    pairs = alike({record.student: record.code for record in records})
+    groups = alike({record.student: record.code for record in records})
     names = {record.student: record for record in records}
-    if pairs:
-        lines = "".join(
-            f"<li>{_link(names[one])} and {_link(names[other])}: {share:.0%} of the code, up to names</li>"
-            for one, other, share in pairs
-        )
-        parts.append(f"<p>For a human look; short exercises may well look alike.</p><ul>{lines}</ul>")
+    if groups:
+        lines = "".join(f"<li>{', '.join(_link(names[one]) for one in group)}</li>" for group in groups)
+        said = "The code of these agrees but for names, comments and layout. For a person to look at: short"
+        parts.append(f"<p>{said} exercises may well look alike.</p><ul>{lines}</ul>")
     else:
         parts.append("<p>No two submissions have nearly the same code.</p>")
     head = "".join(f"<th>{_text(task.function or task.cell)}</th>" for task in release.tasks)
@@ -207,12 +223,10 @@ def overview(release: Release, records: list[Record], given: Given, facts: dict[
     for record, total in zip(records, totals, strict=True):
         cells = "".join(f"<td>{_badge(status_of(record, task, given))}</td>" for task in release.tasks)
         remarks = "<br>".join(_code(note) for note in record.notes[:6])
-        rows.append(
-            f"<tr><td>{_link(record)}</td>{cells}<td class='number'>{number(total)}</td><td>{remarks}</td></tr>"
-        )
-    parts.append(
-        f"<h2>Students</h2><table><tr><th>Student</th>{head}<th>Points</th><th>Notes</th></tr>{''.join(rows)}</table>"
-    )
+        points = f'<td class="number">{number(total)}</td>'
+        rows.append(f"<tr><td>{_link(record)}</td>{cells}{points}<td>{remarks}</td></tr>")
+    head = f"<tr><th>Student</th>{head}<th>Points</th><th>Notes</th></tr>"
+    parts.append(f"<h2>Students</h2><table>{head}{''.join(rows)}</table>")
     lines = "".join(
         f"<tr><th>{_text(name)}</th><td>{_text(value)}</td></tr>" for name, value in facts.items()
     )
@@ -235,65 +249,59 @@ def _why(record: Record) -> str:
 
 def _bars(release: Release, records: list[Record], given: Given) -> str:
     """How many submissions have which status, one bar for each exercise."""
+    names = [task.function or task.cell for task in release.tasks]
     counts = [Counter(status_of(record, task, given) for record in records) for task in release.tasks]
-    width, height, left = 620, 26, 210
-    drawn, legend = [], []
-    for row, (task, count) in enumerate(zip(release.tasks, counts, strict=True)):
-        at, y = float(left), 10 + row * (height + 8)
-        drawn.append(
-            f'<text x="{left - 8}" y="{y + 18}" text-anchor="end">{_text(task.function or task.cell)}</text>'
-        )
-        for status in COLOURS:
-            if count[status]:
-                size = width * count[status] / len(records)
-                drawn.append(
-                    f'<rect x="{at:.1f}" y="{y}" width="{size:.1f}" height="{height}" fill="{COLOURS[status]}"/>'
-                )
-                if size > 18:
-                    drawn.append(
-                        f'<text x="{at + size / 2:.1f}" y="{y + 18}" text-anchor="middle" fill="#fff">{count[status]}</text>'
-                    )
-                at += size
-    used = [status for status in COLOURS if any(count[status] for count in counts)]
-    y = 20 + len(counts) * (height + 8)
-    for place, status in enumerate(used):
-        x = left + (place % 6) * 105
-        legend.append(
-            f'<rect x="{x}" y="{y + 22 * (place // 6)}" width="14" height="14" fill="{COLOURS[status]}"/>'
-        )
-        legend.append(f'<text x="{x + 20}" y="{y + 12 + 22 * (place // 6)}">{status}</text>')
-    spoken = "; ".join(
-        f"{task.function or task.cell}: " + ", ".join(f"{n} {s}" for s, n in count.most_common())
-        for task, count in zip(release.tasks, counts, strict=True)
+    width, left, step, drawn = 620, 210, 34, []
+    for row, (name, count) in enumerate(zip(names, counts, strict=True)):
+        x, y = float(left), 10 + row * step
+        drawn.append(_label(left - 8, y + 18, name, "end"))
+        for status in filter(count.get, COLOURS):
+            size = width * count[status] / len(records)
+            drawn.append(_rect(x, y, size, step - 8, COLOURS[status]))
+            if size > 18:
+                drawn.append(_label(x + size / 2, y + 18, count[status], "middle", _ink(status)))
+            x += size
+    below = 20 + len(counts) * step
+    for place, status in enumerate(s for s in COLOURS if any(count[s] for count in counts)):
+        x, y = left + (place % 6) * 105, below + 22 * (place // 6)
+        drawn += [_rect(x, y, 14, 14, COLOURS[status]), _label(x + 20, y + 12, status)]
+    spoken = (
+        f"{n}: " + ", ".join(f"{k} {s}" for s, k in c.most_common())
+        for n, c in zip(names, counts, strict=True)
     )
-    return _svg(left + width + 20, y + 50, spoken, drawn + legend)
+    return _svg(left + width + 20, below + 50, "; ".join(spoken), drawn)
 
 
 def _histogram(totals: list[float], most: float) -> str:
+    """How many students have how many points, rounded."""
     counts = Counter(round(total) for total in totals)
-    width, tall, step = 620, 140, 620 / (most + 1)
-    highest = max(counts.values(), default=1)
-    drawn = [f'<line x1="40" x2="{40 + width}" y1="{tall + 10}" y2="{tall + 10}" stroke="#aab7b8"/>']
+    tall, step = 140, 620 / (most + 1)
+    drawn = [_rect(40, tall + 10, 620, 1, "#aab7b8")]
     for value in range(int(most) + 1):
-        x, size = 40 + value * step, tall * counts[value] / highest
+        x = 40 + value * step
         if counts[value]:
-            drawn.append(
-                f'<rect x="{x + 2:.1f}" y="{tall + 10 - size:.1f}" width="{step - 4:.1f}" height="{size:.1f}" fill="#34618c"/>'
-            )
-            drawn.append(
-                f'<text x="{x + step / 2:.1f}" y="{tall + 24 - size:.1f}" text-anchor="middle" fill="#fff">{counts[value]}</text>'
-            )
-        drawn.append(f'<text x="{x + step / 2:.1f}" y="{tall + 28}" text-anchor="middle">{value}</text>')
-    spoken = ", ".join(f"{n} with {value} points" for value, n in sorted(counts.items()))
-    return _svg(width + 60, tall + 40, spoken, drawn)
+            size = tall * counts[value] / max(counts.values())
+            drawn.append(_rect(x + 2, tall + 10 - size, step - 4, size, "#34618c"))
+            drawn.append(_label(x + step / 2, tall + 23 - size, counts[value], "middle", "#fff"))
+        drawn.append(_label(x + step / 2, tall + 28, value, "middle"))
+    spoken = ", ".join(f"{number} with {value} points" for value, number in sorted(counts.items()))
+    return _svg(680, tall + 40, spoken, drawn)
+
+
+def _rect(x: float, y: float, width: float, height: float, fill: str) -> str:
+    return f'<rect x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}" fill="{fill}"/>'
+
+
+def _label(x: float, y: float, text: object, anchor: str = "start", fill: str = "#1c2833") -> str:
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="{fill}">{_text(str(text))}</text>'
 
 
 def _svg(width: int, height: int, spoken: str, drawn: list[str]) -> str:
-    inside = "\n".join(drawn)
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
-        f'role="img" aria-label="{_text(spoken)}" font-family="system-ui, sans-serif" font-size="13">{inside}</svg>'
+    size = (
+        f'viewBox="0 0 {width} {height}" width="{width}" font-family="system-ui, sans-serif" font-size="13"'
     )
+    label, inside = f'role="img" aria-label="{_text(spoken)}"', "".join(drawn)
+    return f'<svg xmlns="http://www.w3.org/2000/svg" {size} {label}>{inside}</svg>'
 
 
 def write_all(

@@ -6,7 +6,6 @@ the worker is started again, and the rest is marked in the time that is left.
 
 import re
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 

@@ -53,7 +53,7 @@ class NoSandbox(RuntimeError):
 
 
 class Lost(Exception):
-    """The worker gave no answer. `status` is `timeout`, `memory` or `died`; the message is for the student."""
+    """There is no answer. `status` is `timeout`, `memory` or `died`; the message is for the student."""
 
     def __init__(self, status: str, message: str) -> None:
         super().__init__(message)
@@ -65,7 +65,8 @@ class Lost(Exception):
 # Ways to new namespaces (where one could mount file systems that fill the memory), to memory that belongs to
 # no process, and into other processes and the kernel. Name: number on x86_64, on aarch64.
 DENIED = {
-    "unshare": (272, 97), "setns": (308, 268), "mount": (165, 40), "umount2": (166, 39), "pivot_root": (155, 41),
+    "unshare": (272, 97), "setns": (308, 268), "mount": (165, 40), "umount2": (166, 39),
+    "pivot_root": (155, 41),
     "open_tree": (428, 428), "move_mount": (429, 429), "fsopen": (430, 430), "mount_setattr": (442, 442),
     "memfd_create": (319, 279), "memfd_secret": (447, 447), "shmget": (29, 194), "msgget": (68, 186),
     "semget": (64, 190), "mq_open": (240, 180), "ptrace": (101, 117), "process_vm_writev": (311, 271),
@@ -121,7 +122,8 @@ class Worker:
     """One process with one student's code, and all processes that this code starts."""
 
     def __init__(self, place: Workplace, slot: int) -> None:
-        self._rest = b""
+        self._parts: list[bytes] = []
+        self._number = 0
         self._init: int | None = None
         limits = {
             "CORE": 0,
@@ -147,7 +149,7 @@ class Worker:
         os.set_blocking(self._process.stdout.fileno(), False)
         self.peak = 0
         try:
-            answer = self._exchange(wire.encode({"user": user, "limits": limits}), START_SECONDS)
+            answer = self._exchange({"user": user, "limits": limits}, START_SECONDS)
         except Lost as lost:
             self.close()
             said = self._process.stderr.read().decode("utf-8", "replace").strip()
@@ -163,12 +165,12 @@ class Worker:
         self.close()
 
     def ask(self, request: dict[str, Any], seconds: float) -> Any:
-        """Send a request and return the answer, whatever it is; None for one that is no message.
+        """Send a request and return the answer, whatever it is.
 
         Raises Lost, and ends the worker, when there is none in time, or no worker any more.
         """
         try:
-            return self._exchange(wire.encode(request), seconds)
+            return self._exchange(request, seconds)
         except Lost:
             self.close()
             raise
@@ -190,13 +192,16 @@ class Worker:
             with suppress(OSError):
                 pipe.close()
 
-    def _exchange(self, line: bytes, seconds: float) -> Any:
-        deadline, sent = time.monotonic() + seconds, 0
+    def _exchange(self, request: dict[str, Any], seconds: float) -> Any:
+        """Send a request and wait for the answer with its number; other lines count for nothing."""
+        self._number += 1
+        self._parts = []
+        line, sent = wire.encode({**request, "number": self._number}), 0
+        deadline, received, checked = time.monotonic() + seconds, 0, 0.0
         send, receive = self._process.stdin, self._process.stdout
         with selectors.DefaultSelector() as selector:
             selector.register(send, selectors.EVENT_WRITE)
             selector.register(receive, selectors.EVENT_READ)
-            checked = 0.0
             while True:
                 now = time.monotonic()
                 if now >= deadline:
@@ -209,32 +214,41 @@ class Worker:
                         raise Lost("memory", f"It held more than {MEMORY // GIB} GiB of memory.")
                 for key, _ in selector.select(min(TICK, deadline - now)):
                     if key.fileobj is send:
-                        try:
-                            sent += os.write(send.fileno(), line[sent : sent + 65536])
-                        except BlockingIOError:
-                            continue
-                        except BrokenPipeError:
-                            sent = len(line)
+                        with suppress(BlockingIOError):
+                            try:
+                                sent += os.write(send.fileno(), line[sent : sent + 65536])
+                            except BrokenPipeError:
+                                sent = len(line)
                         if sent == len(line):
                             selector.unregister(send)
                         continue
-                    try:
+                    new = b""
+                    with suppress(BlockingIOError):
                         new = os.read(receive.fileno(), 2**20)
-                    except BlockingIOError:
-                        continue
-                    if not new:
-                        raise Lost("died", "It ended the process that runs it.")
-                    end = new.find(b"\n")
-                    if end < 0:
-                        self._rest += new
-                        if len(self._rest) > wire.MAX_LINE:
-                            raise Lost("died", "It flooded the channel that carries its answers.")
-                        continue
-                    answer, self._rest = self._rest + new[:end], new[end + 1 :]
-                    try:
-                        return wire.decode(answer)
-                    except NotPlain:
-                        return None
+                        if not new:
+                            raise Lost("died", "It ended the process that runs it.")
+                    received += len(new)
+                    if received > 2 * wire.MAX_LINE:
+                        raise Lost("died", "It flooded the channel that carries its answers.")
+                    *lines, rest = new.split(b"\n")
+                    if lines:
+                        lines[0] = b"".join([*self._parts, lines[0]])
+                        self._parts = []
+                    self._parts.append(rest)
+                    for text in lines:
+                        answer = self._answer(text)
+                        if answer is not None:
+                            return answer
+
+    def _answer(self, line: bytes) -> Any:
+        """What a line says in answer to the present request; None for all other lines."""
+        try:
+            message = wire.decode(line)
+        except NotPlain:
+            return None
+        if isinstance(message, dict) and message.get("number") == self._number:
+            return message.get("answer", {})
+        return None
 
     def _family(self) -> list[int]:
         """Every process below this worker's first one, itself included."""
@@ -408,6 +422,9 @@ def _fails(action):
         return True
     return False
 
+def _write_to(folder):
+    return lambda: open(folder + "/probe", "w")
+
 def _many():
     children = []
     try:
@@ -443,7 +460,7 @@ def probe():
     return {{
         "an unprivileged user": os.getuid() != 0 and all(int(c, 16) == 0 for c in _capabilities()),
         "no network": _fails(_network),
-        "a read-only file system": all(_fails(lambda f=f: open(f + "/probe", "w")) for f in ("/", "/dev", "/usr")),
+        "a read-only file system": all(_fails(_write_to(f)) for f in ("/", "/dev", "/usr")),
         "its own processes alone": len([n for n in os.listdir("/proc") if n.isdigit()]) <= 3,
         "nothing of the course": not any(os.path.exists(path) for path in {hidden!r}),
         "an empty environment": set(os.environ) <= {{*{variables!r}, "PWD", "LC_CTYPE"}},

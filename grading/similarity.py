@@ -5,7 +5,8 @@ import keyword
 import re
 
 TOKEN = re.compile(
-    r"#[^\n]*|[rbfuRBFU]{0,2}(?:'''.*?'''|\"\"\".*?\"\"\"|'(?:\\.|[^'\\\n])*'|\"(?:\\.|[^\"\\\n])*\")|\w+|[^\w\s]",
+    r"#[^\n]*"
+    r"|[rbfuRBFU]{0,2}(?:'''.*?'''|\"\"\".*?\"\"\"|'(?:\\.|[^'\\\n])*'|\"(?:\\.|[^\"\\\n])*\")|\w+|[^\w\s]",
     re.S,
 )
 KEPT = {*keyword.kwlist, *dir(builtins), "np", "torch", "nn", "F"}
@@ -15,21 +16,31 @@ LEAST = 60
 NEAR = 0.9
 
 
-def alike(code: dict[str, list[str]]) -> list[tuple[str, str, float]]:
-    """Pairs of students whose code shares at least `NEAR` of its runs of `GRAM` tokens, most alike first."""
+def alike(code: dict[str, list[str]]) -> list[list[str]]:
+    """Groups of students with nearly the same code, the largest first.
+
+    Two agree when their code shares at least `NEAR` of its runs of `GRAM` tokens.
+    """
     grams = {student: grams_of(cells) for student, cells in sorted(code.items())}
-    grams = {student: found for student, found in grams.items() if len(found) >= LEAST}
-    students, pairs = list(grams), []
+    students = [student for student, found in grams.items() if len(found) >= LEAST]
+    group = {student: student for student in students}
+
+    def leader(student: str) -> str:
+        while group[student] != student:
+            student = group[student]
+        return student
+
     for index, one in enumerate(students):
         for other in students[index + 1 :]:
             small, large = sorted((len(grams[one]), len(grams[other])))
-            if small < NEAR * large:
-                continue
-            common = len(grams[one] & grams[other])
-            share = common / (small + large - common)
-            if share >= NEAR:
-                pairs.append((one, other, share))
-    return sorted(pairs, key=lambda pair: -pair[2])
+            if small >= NEAR * large and leader(one) != leader(other):
+                common = len(grams[one] & grams[other])
+                if common >= NEAR * (small + large - common):
+                    group[leader(other)] = leader(one)
+    groups: dict[str, list[str]] = {}
+    for student in students:
+        groups.setdefault(leader(student), []).append(student)
+    return sorted((members for members in groups.values() if len(members) > 1), key=len, reverse=True)
 
 
 def grams_of(cells: list[str]) -> set[tuple[str, ...]]:

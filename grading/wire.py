@@ -19,7 +19,7 @@ DTYPE = re.compile(r"[<>=|][biuf](1|2|4|8|16)")
 
 
 def encode(value: Any) -> bytes:
-    """A line, with its end, for a value that `plain` has let pass; NotPlain for a number too long to write."""
+    """A line, with its end, for a plain value; NotPlain for a whole number too long to write."""
     try:
         return json.dumps(_pack(value), separators=(",", ":")).encode("ascii") + b"\n"
     except ValueError:

@@ -2,7 +2,8 @@
 
 Requests come as lines on standard input, answers leave as lines on standard output; see `grading.wire`.
 The first line holds the settings: `user` (to become, or None) and `limits` (of `resource`, by name).
-After it `{"run": source}` executes a cell and `{"call": request}` is for `grading.adapter`.
+After it `{"run": source}` executes a cell and `{"call": request}` is for `grading.adapter`. Every request has
+a `number`, which the answer repeats.
 
 All that the student's code can do to this module is to spoil its own answers: what is right is decided
 elsewhere.
@@ -45,7 +46,7 @@ def main() -> None:
         os.dup2(nothing, standard)
     module = _fresh_module()
     own = os.getpid()
-    _send(answers, {"status": "ready"})
+    _send(answers, settings["number"], {"status": "ready"})
     while line := requests.readline():
         request = wire.decode(line)
         try:
@@ -58,10 +59,10 @@ def main() -> None:
         if os.getpid() != own:
             os._exit(0)  # the student forked, and this is the child
         try:
-            line = wire.encode(answer)
+            _send(answers, request["number"], answer)
         except ValueError:
-            line = wire.encode({"status": "wrong", "detail": "returned a number with too many digits"})
-        _write(answers, line)
+            said = {"status": "wrong", "detail": "returned a number with too many digits"}
+            _send(answers, request["number"], said)
 
 
 def run(source: str, namespace: dict[str, Any]) -> dict[str, Any]:
@@ -107,7 +108,7 @@ def without_magics(source: str) -> tuple[str, list[str]]:
 def _leave_out_compiler(torch: types.ModuleType) -> None:
     """Put a stand-in for torch's compiler, which every optimiser imports and none of ours needs.
 
-    Importing it takes longer than marking a homework. What wants more than the stand-in has gets the real one.
+    Importing it takes longer than marking a homework. What wants more than this gets the real one.
     """
 
     def real(name: str) -> Any:
@@ -181,11 +182,7 @@ def _line(error: BaseException) -> int | None:
     return line
 
 
-def _send(channel: int, answer: dict[str, Any]) -> None:
-    _write(channel, wire.encode(answer))
-
-
-def _write(channel: int, line: bytes) -> None:
-    left = memoryview(line)
+def _send(channel: int, number: int, answer: dict[str, Any]) -> None:
+    left = memoryview(wire.encode({"number": number, "answer": answer}))
     while left:
         left = left[os.write(channel, left) :]
