@@ -78,7 +78,7 @@ def grade(
             (ROOT / "solutions" / "checks" / f"{homework}.py").read_bytes(),
             (RELEASES / f"{homework}.ipynb").read_bytes(),
             *((Path(__file__).with_name(name)).read_bytes() for name in DECIDES),
-            (seed, seconds, unsafe),
+            (seed, float(seconds), unsafe),
         )
         known = store.load()
         job = _Job(release, checks, place, seed, results, basis)
@@ -154,6 +154,7 @@ def _record(job: _Job, handed: Handed, slot: int) -> tuple[Record, str]:
         marks=outcome.marks,
         date=datetime.now(UTC).isoformat(timespec="seconds"),
         unreadable=reason,
+        stranger=submission is not None and not submission.found,
         notes=notes,
         answers=_answers(submission, job.release),
         code=[cell.source for cell in submission.code() if cell not in job.release.given()]

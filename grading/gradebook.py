@@ -7,7 +7,9 @@ folder `submitted`, so that its own autograder has nothing that it could run.
 import base64
 import hashlib
 import json
+import os
 import re
+import sys
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -19,16 +21,17 @@ import nbformat
 
 from grading.marking import Mark
 from grading.notebooks import Cell, Release, Submission, is_answered
-from grading.records import FAILED, Record, write
+from grading.records import Record, write
 
 CONFIG = """\
 # Written by the grader, for nbgrader's browser view.
+from pathlib import Path
+
 c = get_config()
 c.CourseDirectory.course_id = "gancourse"
-c.CourseDirectory.root = {root!r}
-c.CourseDirectory.db_url = {database!r}
+c.CourseDirectory.root = str(Path(__file__).resolve().parent)
+c.CourseDirectory.db_url = f"sqlite:///{Path(__file__).resolve().parent / 'gradebook.db'}"
 c.HTMLExporter.sanitize_html = True
-c.ClearSolutions.code_stub = {{"python": "raise NotImplementedError()"}}
 """
 PICTURES = {"image/png": b"\x89PNG\r\n\x1a\n", "image/jpeg": b"\xff\xd8\xff"}
 MAX_PICTURE = 16 * 2**20
@@ -48,9 +51,11 @@ def update(results: Path, release: Release, records: Iterable[Record]) -> dict[t
         warnings.simplefilter("ignore")  # SQLAlchemy's about nbgrader's models
         from nbgrader.api import Gradebook
 
+    # nbgrader calls the programme alembic, which stands beside Python in a virtual environment.
+    os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
     homework = release.homework
     database = f"sqlite:///{(results / 'gradebook.db').resolve()}"
-    write(results / "nbgrader_config.py", CONFIG.format(root=str(results.resolve()), database=database))
+    write(results / "nbgrader_config.py", CONFIG)
     text = json.dumps(release.notebook, ensure_ascii=False, indent=1)
     for folder in ("source", "release"):
         write(results / folder / homework / f"{homework}.ipynb", text)
@@ -101,7 +106,7 @@ def _enter(gradebook: Any, release: Release, record: Record) -> dict[str, Manual
         comment = comments.get(task.cell)
         if mark is None:
             _await(grade, comment, record, task.grade_id)
-        elif mark.status in FAILED:
+        elif record.is_open(mark):
             # No points rather than zero points: nobody knows what the code is worth.
             grade.auto_score = None
             grade.needs_manual_grade = grade.manual_score is None
@@ -122,12 +127,13 @@ def _enter(gradebook: Any, release: Release, record: Record) -> dict[str, Manual
 def _await(grade: Any, comment: Any, record: Record, grade_id: str) -> None:
     """A text waits for a person, once for each version of it; no text is no work."""
     answer = record.answers.get(grade_id, "")
-    grade.auto_score = None if answer or record.unreadable else 0
+    unknown = bool(record.unreadable or record.stranger)
+    grade.auto_score = None if answer or unknown else 0
     if comment is None:
         return
     before = (comment.auto_comment or "").partition("version ")[2].rstrip(".")
     version = _version(answer)
-    if not answer and not record.unreadable:
+    if not answer and not unknown:
         grade.needs_manual_grade = False
     elif grade.manual_score is None or (before and before != version):
         grade.needs_manual_grade = True

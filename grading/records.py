@@ -21,8 +21,8 @@ class Record:
     """One student's marks for one homework.
 
     `fingerprint` is of all that decides the marks: file, hidden checks, seed, limits. `unreadable` says why a
-    submission could not be read. `answers` holds the texts for a person to mark, `code` the student's own
-    cells. `locked` is false for a run without a sandbox.
+    submission could not be read, `stranger` that nothing of this homework was in it. `answers` holds the
+    texts for a person to mark, `code` the student's own cells. `locked` is false for a run without a sandbox.
     """
 
     student: str
@@ -32,6 +32,7 @@ class Record:
     marks: list[Mark]
     date: str
     unreadable: str = ""
+    stranger: bool = False
     notes: list[str] = field(default_factory=list)
     answers: dict[str, str] = field(default_factory=dict)
     code: list[str] = field(default_factory=list)
@@ -40,10 +41,14 @@ class Record:
     seed: int = 0
     locked: bool = True
 
+    def is_open(self, mark: Mark) -> bool:
+        """Whether nobody knows what an exercise is worth: its run failed, or it is another notebook."""
+        return mark.status in FAILED or self.stranger
+
     @property
-    def failed(self) -> bool:
-        """Whether a mark is missing because a run failed, so that a person must look."""
-        return any(mark.status in FAILED for mark in self.marks)
+    def to_look_at(self) -> bool:
+        """Whether a person must look, because a mark is open."""
+        return any(self.is_open(mark) for mark in self.marks)
 
 
 class Records:

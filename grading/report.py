@@ -16,7 +16,7 @@ import mistune
 from grading.gradebook import Manual
 from grading.marking import Mark
 from grading.notebooks import Release, Task
-from grading.records import FAILED, Record, write
+from grading.records import Record, write
 from grading.similarity import alike
 
 Given = dict[tuple[str, str], Manual]
@@ -63,8 +63,8 @@ def points_of(record: Record, task: Task, given: Given) -> float | None:
         return manual.points
     mark = _mark(record, task)
     if mark is None:
-        return None if record.unreadable or record.answers.get(task.grade_id) else 0.0
-    return None if mark.status in FAILED else float(mark.earned)
+        return None if record.unreadable or record.stranger or record.answers.get(task.grade_id) else 0.0
+    return None if record.is_open(mark) else float(mark.earned)
 
 
 def status_of(record: Record, task: Task, given: Given) -> str:
@@ -199,8 +199,10 @@ def overview(release: Release, records: list[Record], given: Given, facts: dict[
         parts.append(f'<p class="warning"><strong>Run with --unsafe.</strong> {said}</p>')
     totals = [sum(p for t in release.tasks if (p := points_of(r, t, given)) is not None) for r in records]
     parts += ["<h2>Marks of each exercise</h2>", _bars(release, records, given)]
-    parts += ["<h2>Points known so far</h2>", _histogram(totals, sum(task.points for task in release.tasks))]
-    look = [r for r in records if r.failed or r.unreadable]
+    settled = [total for record, total in zip(records, totals, strict=True) if not record.to_look_at]
+    parts.append(f"<h2>Points so far of the {len(settled)} whose runs all came to a result</h2>")
+    parts.append(_histogram(settled, sum(task.points for task in release.tasks)))
+    look = [r for r in records if r.to_look_at]
     parts.append("<h2>To look at</h2>")
     if look:
         lines = "".join(f"<li>{_link(r)}: {_why(r)}</li>" for r in look)
@@ -241,7 +243,9 @@ def _link(record: Record) -> str:
 def _why(record: Record) -> str:
     if record.unreadable:
         return _text(record.unreadable)
-    failed = [mark for mark in record.marks if mark.status in FAILED]
+    if record.stranger:
+        return "Nothing of this homework was in the notebook."
+    failed = [mark for mark in record.marks if record.is_open(mark)]
     return "; ".join(
         f"{_text(mark.grade_id.removeprefix('check_'))} {_badge(mark.status)}" for mark in failed
     )

@@ -24,7 +24,7 @@ from grading import wire
 from grading.plain import NotPlain
 
 GIB = 2**30
-MEMORY = 2 * GIB
+MEMORY = GIB
 """Bytes that all processes of one worker may hold together."""
 TEMPORARY = 256 * 2**20
 PROCESSES = 48
@@ -129,7 +129,7 @@ class Worker:
             "CORE": 0,
             "CPU": int(place.seconds) + 60,
             "AS": 8 * GIB,
-            "DATA": MEMORY,
+            "DATA": 2 * MEMORY,
             "FSIZE": TEMPORARY,
             "NOFILE": 256,
             "NPROC": PROCESSES,
@@ -484,7 +484,7 @@ def probe(place: Workplace) -> None:
             hidden=hidden,
             variables=list(VARIABLES),
             unshare=DENIED["unshare"][MACHINES[platform.machine()][0]],
-            memory=2 * MEMORY,
+            memory=3 * MEMORY,
         )
         with place.start() as worker:
             worker.ask({"run": code}, START_SECONDS)

@@ -33,7 +33,7 @@ def decode(line: bytes) -> Any:
         raise NotPlain("more data than may pass")
     try:
         return _unpack(json.loads(line.decode("ascii")))
-    except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
         raise NotPlain("something that is no message") from None
 
 

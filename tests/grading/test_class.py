@@ -168,7 +168,7 @@ def test_the_table_has_a_row_each_and_no_failed_run_looks_like_a_zero(graded: Gr
         for mark in record.marks:
             shown = row[mark.grade_id.removeprefix("check_")]
             assert shown == (str(mark.earned) if mark.status in ("ok", "wrong") else mark.status)
-        if any(mark.status in FAILED for mark in record.marks):
+        if any(mark.status in FAILED for mark in record.marks) or record.stranger:
             assert row["total"] == ""
         assert not any(value[:1] in "=+-@" for value in row.values() if value)
 
@@ -184,9 +184,11 @@ def test_the_gradebook_agrees_and_leaves_failed_runs_open(graded: Graded):
     assert len(scores) == 7 * len(graded.run.records)
     for student, record in graded.run.records.items():
         for mark in record.marks:
-            expected = (None, True) if mark.status in FAILED else (mark.earned, False)
+            expected = (None, True) if mark.status in FAILED or record.stranger else (mark.earned, False)
             assert scores[student, mark.grade_id] == expected
-        assert scores[student, "minimal_risk"][1] == bool(record.answers or record.unreadable)
+        assert scores[student, "minimal_risk"][1] == bool(
+            record.answers or record.unreadable or record.stranger
+        )
 
 
 def test_the_overview_says_who_wrote_the_same(graded: Graded):
