@@ -51,9 +51,11 @@ features: .venv/.test ## train the classifiers that score images anew (one: DATA
 	@$(RUN) -m tools.train_features --data "$(DATA)"
 
 grade: .venv/.test ## grade a class: HOMEWORK=stem SUBMISSIONS=folder (results: TO=grades; go on: RESUME=1)
+	@test -d grading || { echo "The grader is not part of the student edition."; exit 1; }
 	@$(RUN) -m grading "$(HOMEWORK)" "$(SUBMISSIONS)" --to "$(or $(TO),grades)" $(if $(RESUME),--resume)
 
 grade-demo: .venv/.test ## rehearse grading with a generated class of 30, in build/class
+	@test -d grading || { echo "The grader is not part of the student edition."; exit 1; }
 	@$(RUN) -m tests.grading.demo build/class
 	@$(RUN) -m grading optimal_discriminator build/class/submissions --to build/class/grades --seconds 20 --seed 1
 

@@ -106,9 +106,9 @@ def _in_folder(source: Path, homework: str) -> Iterator[tuple[tuple[str, str], F
 
 def _in_class_zip(source: Path, homework: str) -> Iterator[tuple[tuple[str, str], File]]:
     files = list(_in_zip(source.name, source.read_bytes(), source.stat().st_mtime))
-    if any("!" not in file.path for file in files):
+    if any(file.path == source.name for file in files):
         raise NothingToGrade(f"{source}: {files[-1].problem}")
-    paths = [PurePosixPath(file.path.split("!", 1)[1]) for file in files]
+    paths = [PurePosixPath(file.path.removeprefix(f"{source.name}!")) for file in files]
     # A folder around everything is the class's, not a student's.
     wrapped = len(files) > 1 and len({path.parts[:1] for path in paths}) == 1 and len(paths[0].parts) > 1
     for file, path in zip(files, paths, strict=True):

@@ -115,18 +115,22 @@ def _all(job: _Job, store: Records, todo: list[Handed], workers: int, progress: 
 
     run = Run({})
     bar = tqdm(total=len(todo), unit="submission", disable=not progress, file=sys.stderr)
-    with bar, ThreadPoolExecutor(workers) as pool:
-        futures = {pool.submit(one, handed): handed for handed in todo}
-        for future in as_completed(futures):
-            handed = futures[future]
-            try:
-                future.result()
-                run.fresh += 1
-            except NoSandbox as problem:
-                run.faults[handed.name] = str(problem)
-            except Exception:
-                run.faults[handed.name] = traceback.format_exc()
-            bar.update()
+    pool = ThreadPoolExecutor(workers)
+    futures = {pool.submit(one, handed): handed for handed in todo}
+    try:
+        with bar:
+            for future in as_completed(futures):
+                handed = futures[future]
+                try:
+                    future.result()
+                    run.fresh += 1
+                except NoSandbox as problem:
+                    run.faults[handed.name] = str(problem)
+                except Exception:
+                    run.faults[handed.name] = traceback.format_exc()
+                bar.update()
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)  # after Ctrl-C nobody waits for what is still running
     return run
 
 

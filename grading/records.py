@@ -62,7 +62,7 @@ class Records:
     def locked(self) -> Iterator[None]:
         """Keep a second grader out; ValueError when one is at work here."""
         self._records.mkdir(parents=True, exist_ok=True)
-        with open(self.folder / ".lock", "w", encoding="utf-8") as file:
+        with open(self.folder / ".lock", "a", encoding="utf-8") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:

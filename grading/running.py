@@ -15,7 +15,11 @@ from grading.notebooks import Cell, Release, Submission
 from grading.sandbox import Lost, Worker, Workplace
 from solutions.checks import CallFailed, Exercise
 
-NUMBER = re.compile(r"(?<![\w.])[-+]?(\d[\d_]*\.?\d*|\.\d+)(e[-+]?\d+)?j?(?!\w)", re.I)
+# A digit inside a name, as in `x2`, and the names of types may stay.
+NUMBER = re.compile(
+    r"\b(?:b?float|u?int|complex)(?:8|16|32|64|128)\b|(?<![^\W\d_])[-+]?\.?\d[\d_.]*(?:e[-+]?\d+)?j?|\d[\d_.]+",
+    re.I,
+)
 
 
 @dataclass
@@ -39,7 +43,7 @@ class _Fate:
 
 def without_numbers(text: str) -> str:
     """A message of the student's code with its numbers taken out: they may be hidden inputs."""
-    return NUMBER.sub("…", text)[:300]
+    return NUMBER.sub(lambda found: found[0] if found[0][0].isalpha() else "…", text)[:300]
 
 
 def unmarked(checks: list[Exercise], status: str, message: str) -> list[Mark]:
@@ -131,7 +135,7 @@ class _Run:
             answer = {}
         ignored = answer.get("ignored")
         if isinstance(ignored, list) and ignored and all(isinstance(line, str) for line in ignored):
-            lines = ", ".join(f"`{line[:60]}`" for line in ignored[:3])
+            lines = ", ".join(f"`{without_numbers(line[:60])}`" for line in ignored[:3])
             self.notes[f"{where}: not executed, because it is for the shell or for IPython: {lines}"] = None
         if answer.get("status") != "ok":
             kind, detail = _error(answer)
@@ -158,7 +162,8 @@ class _Run:
                 raise CallFailed(lost.status, _of_exercise(lost, self.place.seconds)) from None
             if isinstance(answer, dict) and answer.get("status") == "raised":
                 kind, detail = _error(answer)
-                answer["detail"] = detail
+                kinds = answer["kinds"] if isinstance(answer.get("kinds"), list) else []
+                answer.update(kinds=[kind, *kinds[1:]], detail=detail)
                 if _is_memory(kind, detail):
                     raise CallFailed("memory", "It asked for more memory than it may have.")
             return answer
@@ -193,7 +198,8 @@ def _error(answer: dict[str, Any]) -> tuple[str, str]:
     kinds, detail = answer.get("kinds"), answer.get("detail")
     kind = kinds[0] if isinstance(kinds, list) and kinds and isinstance(kinds[0], str) else ""
     detail = without_numbers(detail) if isinstance(detail, str) else ""
-    return (kind if kind.isidentifier() and len(kind) < 80 else "an exception"), detail
+    fits = kind.isidentifier() and len(kind) < 80 and not re.search(r"\d", kind)
+    return (kind if fits else "an exception"), detail
 
 
 def _is_memory(kind: str, detail: str) -> bool:

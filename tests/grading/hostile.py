@@ -172,7 +172,8 @@ HOSTILE = [
     function_kind("object_that_unpickles", "density_ratio", "class P:\n    def __reduce__(self): import os; return (os.system, ('touch /tmp/" + MARKER + "',))\n" + RATIO + "return P()", "wrong"),
     function_kind("changes_inputs_and_hides_it", "density_ratio", "np.array_equal = lambda *a, **k: True\nimport grading.plain\n" + RATIO + "logits += np.log(1 / prior - 1); return np.exp(logits)", "wrong"),
     function_kind("endless_array_interface", "density_ratio", "class L(list):\n    def __iter__(self):\n        while True: yield 1\n" + RATIO + "return L()", "wrong"),
-    function_kind("leaks_inputs", "density_ratio", RATIO + "raise ValueError('inputs ' + ' '.join(f'{x:.3f}' for x in logits.ravel()) + repr(prior))", "raised"),
+    function_kind("leaks_inputs", "density_ratio", RATIO + "raise ValueError('inputs ' + ' '.join(f'v{x:.3f}w_{x:.2e}' for x in logits.ravel()) + repr(prior) + str(logits.dtype))", "raised"),
+    function_kind("leaks_inputs_in_a_name", "density_ratio", RATIO + "raise type('V' + str(abs(logits.flat[0])).replace('.', '_'), (Exception,), {})('x')", "raised"),
     function_kind("broken_letters", "density_ratio", RATIO + "raise ValueError('\\ud800\\x00\\x1b[31m\\u202e')", "raised"),
     function_kind("lying_exception_name", "density_ratio", "E = type('<b>ValueError', (ValueError,), {})\n" + RATIO + "raise E('x')", "raised"),
     # The folder
