@@ -19,7 +19,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m grading", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("homework", help="the homework's name, such as optimal_discriminator")
-    parser.add_argument("submissions", type=Path, help="folder or zip file with what was handed in")
+    parser.add_argument("submissions", help="folder or zip file with what was handed in")
     parser.add_argument(
         "--to", type=Path, default=Path("grades"), help="folder of the results (default: grades)"
     )
@@ -45,6 +45,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Grade, print what came of it, return the exit status."""
     parser = _parser()
     options = parser.parse_args(arguments)
+    if not options.homework.isidentifier() or not options.submissions:
+        parser.error("name homework and folder: make grade HOMEWORK=optimal_discriminator SUBMISSIONS=folder")
     if not 1 <= options.seconds <= 3600:
         parser.error("--seconds must lie between 1 and 3600")
     if not 1 <= options.workers <= 256:
@@ -60,7 +62,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         run = grade(
             options.homework,
-            options.submissions,
+            Path(options.submissions),
             options.to,
             options.seconds,
             options.workers,

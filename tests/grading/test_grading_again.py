@@ -190,6 +190,8 @@ def test_bad_requests_are_refused_in_words(tmp_path):
         ((STEM, str(folder / "ann.ipynb")), "neither a folder nor a zip file"),
         ((STEM, str(folder), "--to", str(folder / "grades")), "nothing is ever written there"),
         ((STEM, str(folder), "--seconds", "0"), "between 1 and 3600"),
+        ((STEM, ""), "HOMEWORK=optimal_discriminator SUBMISSIONS=folder"),
+        (("../" + STEM, str(folder)), "name homework and folder"),
     ):
         done = command(*arguments)
         assert done.returncode in (1, 2)
