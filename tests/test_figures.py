@@ -16,6 +16,7 @@ def _draw():
 
 
 def test_a_pair_is_reproducible_and_differs_in_ink_only(tmp_path):
+    before = plt.get_fignums()
     figures.save_pair(_draw, tmp_path / "new folder", "line")
     light, dark = (tmp_path / "new folder" / f"line-{mode}.svg" for mode in ("light", "dark"))
     first = light.read_bytes(), dark.read_bytes()
@@ -26,7 +27,7 @@ def test_a_pair_is_reproducible_and_differs_in_ink_only(tmp_path):
         ElementTree.fromstring(first[0]).attrib["viewBox"]
         == ElementTree.fromstring(first[1]).attrib["viewBox"]
     )
-    assert not plt.get_fignums()
+    assert plt.get_fignums() == before
 
 
 def _contrast(first, second):
