@@ -29,7 +29,7 @@ def idx(array):
 
 
 CONTENT = {IMAGES: idx(PIXELS), LABELS: idx(CLASSES)}
-GOOD = {f"{name}.gz": gzip.compress(content) for name, content in CONTENT.items()}
+GOOD = {f"{name}.gz": gzip.compress(content, mtime=0) for name, content in CONTENT.items()}
 
 
 class Mirror(ThreadingHTTPServer):
@@ -349,6 +349,7 @@ def test_an_empty_variable_counts_as_unset(cache, mirror, monkeypatch):
         (GOOD[f"{LABELS}.gz"], "sha256"),
         (b"", "not an IDX file"),
     ],
+    ids=["missing", "cut gzip", "other type", "cut header", "cut pixels", "labels", "empty"],
 )
 def test_a_bad_given_file_is_an_error_even_with_a_fallback(body, reason, given):
     path = given / f"{IMAGES}.gz"
