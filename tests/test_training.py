@@ -101,7 +101,9 @@ def test_killed_twenty_times_it_ends_as_if_it_had_never_stopped(tmp_path):
     """Checkpoints follow each other so closely here that many kills fall into the writing of one."""
     torch.set_num_threads(1)
     reference, expected = train(tmp_path / "whole", **LONG)
-    context, rng = multiprocessing.get_context("fork"), random.Random(0)
+    # Forked from a clean process: in a copy of this one, whose threads are gone, torch may wait for ever.
+    context, rng = multiprocessing.get_context("forkserver"), random.Random(0)
+    context.set_forkserver_preload(["gancourse.training", "gancourse.targets", "pytest", "torch._dynamo"])
 
     def checkpoint():
         return [path.stat().st_mtime_ns for path in (tmp_path / "killed").glob("*/checkpoint.pt")]
