@@ -7,7 +7,7 @@ PIP := $(RUN) -m pip install --quiet --disable-pip-version-check --constraint co
 MOVED := $(shell [ "`cat .venv/.test 2>/dev/null`" = "`pwd -P`" ] || echo moved)
 export OMP_NUM_THREADS := 1
 
-.PHONY: help book serve linkcheck labs homework test format address release measure features student-edition clean moved
+.PHONY: help book serve linkcheck labs homework test format address release measure features grade grade-demo student-edition clean moved
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' Makefile
@@ -49,6 +49,15 @@ measure: .venv/.test ## measure time and memory of the labs (of one: LAB=stem; i
 
 features: .venv/.test ## train the classifiers that score images anew (one: DATA=mnist)
 	@$(RUN) -m tools.train_features --data "$(DATA)"
+
+grade: .venv/.test ## grade a class: HOMEWORK=stem SUBMISSIONS=folder (results: TO=grades; go on: RESUME=1)
+	@test -d grading || { echo "The grader is not part of the student edition."; exit 1; }
+	@$(RUN) -m grading "$(HOMEWORK)" "$(SUBMISSIONS)" --to "$(or $(TO),grades)" $(if $(RESUME),--resume)
+
+grade-demo: .venv/.test ## rehearse grading with a generated class of 30, in build/class
+	@test -d grading || { echo "The grader is not part of the student edition."; exit 1; }
+	@$(RUN) -m tests.grading.demo build/class
+	@$(RUN) -m grading optimal_discriminator build/class/submissions --to build/class/grades --seconds 20 --seed 1
 
 student-edition: .venv/.test ## write the course without solutions and history: TO=../folder
 	@$(RUN) -m tools.student_edition "$(TO)"

@@ -3,13 +3,14 @@
 A request is `{"function": name, "adapter": name, "values": [...]}`. The adapters:
 
 `arrays`: the values as they are.
-    Answers `result`, `inputs_changed`.
+    Answers `result`, `inputs`.
 `differentiable`: arrays become float64 tensors that want a gradient.
     Answers `result`, `tensor` (whether it is one), `gradients` (one for each array, None where none arrives),
-    `inputs_changed`.
+    `inputs`.
 `step`: one dict describes networks, an optimiser and the calls to make one after the other; see `_step`.
-    Answers `returned` (one for each call), `modules` (their state afterwards), `inputs_changed`.
+    Answers `returned` (one for each call), `modules` (their state afterwards), `inputs`.
 
+`inputs` are the given arrays as they are afterwards: whether they changed is judged on the other side.
 Nothing here knows an expected value. A student's code may lie to this module, which runs in the same process;
 all it can tell in its place is an answer that the trusted side then judges.
 """
@@ -78,10 +79,9 @@ def _text(error: BaseException | None) -> str:
 
 
 def _arrays(function: Callable, values: list[Any]) -> dict[str, Any]:
-    before = plain(values)
     with _theirs():
         result = function(*values)
-    return {"result": result, "inputs_changed": not _equal(values, before)}
+    return {"result": result, "inputs": arrays_of(values)}
 
 
 def _differentiable(function: Callable, values: list[Any]) -> dict[str, Any]:
@@ -93,8 +93,8 @@ def _differentiable(function: Callable, values: list[Any]) -> dict[str, Any]:
         gradients: list[Any] = [None] * len(tensors)
         if is_tensor and result.requires_grad and result.ndim == 0:
             gradients = list(torch.autograd.grad(result, tensors, allow_unused=True))
-    changed = not _equal([tensor.detach().numpy() for tensor in tensors], _only_arrays(values))
-    return {"result": result, "tensor": is_tensor, "gradients": gradients, "inputs_changed": changed}
+    inputs = [tensor.detach().numpy() for tensor in tensors]
+    return {"result": result, "tensor": is_tensor, "gradients": gradients, "inputs": inputs}
 
 
 def _step(function: Callable, values: list[Any]) -> dict[str, Any]:
@@ -114,17 +114,16 @@ def _step(function: Callable, values: list[Any]) -> dict[str, Any]:
         **modules,
         "optimizer": torch.optim.SGD(trained, lr=rates["lr"], momentum=rates["momentum"]),
     }
-    returned, changed = [], False
+    returned, inputs = [], []
     for call in game["calls"]:
         arguments = [_tensor(a) if isinstance(a, np.ndarray) else a for a in call]
         arguments = [objects[a] if isinstance(a, str) else a for a in arguments]
         with _theirs():
             returned.append(function(*arguments))
-        tensors = [a.detach().numpy() for a in arguments if isinstance(a, torch.Tensor)]
-        changed = changed or not _equal(tensors, _only_arrays(call))
+        inputs += [a.detach().numpy() for a in arguments if isinstance(a, torch.Tensor)]
     with _theirs():
         states = {name: _state(module) for name, module in modules.items()}
-    return {"returned": returned, "modules": states, "inputs_changed": changed}
+    return {"returned": returned, "modules": states, "inputs": inputs}
 
 
 def _build(description: dict[str, Any]) -> nn.Sequential:
@@ -157,13 +156,9 @@ def _tensor(array: np.ndarray) -> torch.Tensor:
     return torch.tensor(array, dtype=torch.float64)
 
 
-def _only_arrays(values: list[Any]) -> list[np.ndarray]:
+def arrays_of(values: list[Any]) -> list[np.ndarray]:
+    """The arrays among some values."""
     return [value for value in values if isinstance(value, np.ndarray)]
-
-
-def _equal(these: list[Any], those: list[Any]) -> bool:
-    pairs = zip(_only_arrays(these), _only_arrays(those), strict=True)
-    return all(np.array_equal(a, b, equal_nan=a.dtype.kind == "f") for a, b in pairs)
 
 
 ADAPTERS: dict[str, Callable[[Callable, list[Any]], dict[str, Any]]] = {

@@ -65,7 +65,8 @@ def caller(send: Callable[[dict[str, Any]], Any]) -> Call:
     """Turn `send`, which carries a request to the student's process and brings its answer, into a `Call`.
 
     Both ways only plain data passes; an answer whose form does not fit the request has the status `wrong`.
-    `send` raises CallFailed when no answer comes, with the status that says why.
+    `send` raises CallFailed when no answer comes, with the status that says why. In the answer of a `Call`,
+    `inputs_changed` says whether the arrays that were given came back changed.
     """
 
     def call(function: str, *values: Any, adapter: str = "arrays") -> dict[str, Any]:
@@ -90,14 +91,17 @@ def caller(send: Callable[[dict[str, Any]], Any]) -> Call:
             )
         if status != "ok" or not _fits(answer.get("value"), request):
             raise unreadable
-        return answer["value"]
+        given, after = _inputs(request), answer["value"]["inputs"]
+        return {**answer["value"], "inputs_changed": not all(map(_same, given, after))}
 
     return call
 
 
 def _fits(value: Any, request: dict[str, Any]) -> bool:
     """Whether an answer has the form that its adapter gives, so that no check trips over a forged one."""
-    if not isinstance(value, dict) or type(value.get("inputs_changed")) is not bool:
+    if not isinstance(value, dict):
+        return False
+    if not _is_list(value.get("inputs"), lambda a: isinstance(a, np.ndarray), len(_inputs(request))):
         return False
     if request["adapter"] == "step":
         (game,) = request["values"]
@@ -109,11 +113,22 @@ def _fits(value: Any, request: dict[str, Any]) -> bool:
             and all(_is_state(modules[name], game["modules"][name]["parameters"]) for name in modules)
         )
     if request["adapter"] == "differentiable":
-        arrays = [given for given in request["values"] if isinstance(given, np.ndarray)]
-        gradients = value.get("gradients")
-        known = _is_list(gradients, lambda g: g is None or isinstance(g, np.ndarray), len(arrays))
+        gradients, given = value.get("gradients"), len(_inputs(request))
+        known = _is_list(gradients, lambda g: g is None or isinstance(g, np.ndarray), given)
         return "result" in value and type(value.get("tensor")) is bool and known
     return "result" in value
+
+
+def _inputs(request: dict[str, Any]) -> list[np.ndarray]:
+    """The arrays that a request hands to the student's function."""
+    values = request["values"]
+    if request["adapter"] == "step":
+        values = [value for call in values[0]["calls"] for value in call]
+    return [value for value in values if isinstance(value, np.ndarray)]
+
+
+def _same(one: np.ndarray, other: np.ndarray) -> bool:
+    return np.array_equal(one, other, equal_nan=one.dtype.kind == other.dtype.kind == "f")
 
 
 def _is_state(state: Any, parameters: list[np.ndarray]) -> bool:

@@ -12,7 +12,14 @@ from tools import project
 from tools.git import git, require_committed
 from tools.homework import BEGIN, END
 
-LEFT_OUT = ("solutions", "grading", "tests/homework", "tests/grading")
+LEFT_OUT = (
+    "solutions",
+    "grading",
+    "tests/homework",
+    "tests/grading",
+    "benchmarks/grading.py",
+    "benchmarks/grading.md",
+)
 # Shorter lines, such as `loss.backward()`, stand in every training loop and give nothing away.
 DISTINCTIVE = 50
 AUTHOR = ("-c", "user.name=The gancourse contributors", "-c", "user.email=contributors@gancourse.invalid")

@@ -127,15 +127,15 @@ def test_points_agree_everywhere_and_make_twenty(master, released, checks):
 
 JUNK = [
     None, 3, [], {}, {"status": "ok"}, {"status": "ok", "value": 1}, {"status": "ok", "value": {}},
-    {"status": "ok", "value": {"result": "text", "inputs_changed": False}},
+    {"status": "ok", "value": {"result": "text", "inputs": []}},
     {"status": "ok", "value": {
-        "result": [[1.0]], "inputs_changed": False, "tensor": True, "gradients": [None, None]}},
+        "result": [[1.0]], "inputs": [], "tensor": True, "gradients": [None, None]}},
     {"status": "ok", "value": {
-        "result": np.array(1), "inputs_changed": False, "tensor": True, "gradients": []}},
-    {"status": "ok", "value": {"returned": [], "modules": {}, "inputs_changed": False}},
-    {"status": "ok", "value": {"returned": [1.0] * 2, "modules": {}, "inputs_changed": False}},
-    {"status": "ok", "value": {"returned": [[1.0] * 3] * 2, "modules": {}, "inputs_changed": False}},
-    {"status": "ok", "value": {"returned": [1.0] * 2, "inputs_changed": False, "modules": {
+        "result": np.array(1), "inputs": [], "tensor": True, "gradients": []}},
+    {"status": "ok", "value": {"returned": [], "modules": {}, "inputs": []}},
+    {"status": "ok", "value": {"returned": [1.0] * 2, "modules": {}, "inputs": []}},
+    {"status": "ok", "value": {"returned": [[1.0] * 3] * 2, "modules": {}, "inputs": []}},
+    {"status": "ok", "value": {"returned": [1.0] * 2, "inputs": [], "modules": {
         "discriminator": {"parameters": [], "gradients": [], "trainable": [], "training": True},
         "generator": 1}}},
     {"status": "raised", "kinds": [3], "detail": object()}, {"status": "full marks", "points": 20},
@@ -153,7 +153,7 @@ def test_forged_answers_earn_nothing_and_break_nothing(junk, checks):
 
 def _tamperings():
     """Ways to spoil the answer of a right solution, each at one place of its value."""
-    for key in ("result", "tensor", "gradients", "returned", "modules", "inputs_changed"):
+    for key in ("result", "tensor", "gradients", "returned", "modules", "inputs"):
         yield f"no-{key}", lambda value, key=key: value.pop(key, None)
     for key in ("parameters", "gradients", "trainable", "training"):
         for name in ("discriminator", "generator"):

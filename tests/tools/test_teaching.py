@@ -1,28 +1,53 @@
-"""The lines that teaching.md gives for marking one submission do mark it."""
+"""What teaching.md tells instructors to type exists: targets, options, files."""
 
 import re
+import subprocess
+import sys
 
-import nbformat
 import pytest
 
-from tools import notebooks, project
+from tools import project
 
-MASTER = project.ROOT / "solutions" / "optimal_discriminator.py"
+PAGE = (project.ROOT / "book" / "teaching.md").read_text(encoding="utf-8")
+GRADER = project.ROOT / "grading"
 
 
-@pytest.mark.skipif(not MASTER.exists(), reason="the student edition has no masters")
-def test_a_submission_with_one_wrong_answer_is_marked_as_the_page_says(tmp_path, monkeypatch, capsys):
-    page = (project.ROOT / "book" / "teaching.md").read_text(encoding="utf-8")
-    (code,) = re.findall(r"^```python\n(.*?)^```", page, re.M | re.S)
-    submission = notebooks.from_source(MASTER)
-    for cell in submission.cells:
-        if cell.source.startswith("def density_ratio("):
-            cell.source = "def density_ratio(*arguments):\n    return None"
-    nbformat.write(submission, tmp_path / "optimal_discriminator.ipynb")
-    monkeypatch.chdir(tmp_path)
-    exec(code, {})
-    printed = capsys.readouterr().out
-    marks = re.findall(r"^(\w+) (\d)/(\d) ", printed, re.M)
-    assert sum(int(points) for _, _, points in marks) == 16
-    assert [name for name, earned, points in marks if earned != points] == ["check_density_ratio"]
-    assert "a cell stopped: AssertionError" in printed
+def test_every_target_of_make_that_is_named_exists():
+    targets = set(re.findall(r"^([a-z-]+):", (project.ROOT / "Makefile").read_text(encoding="utf-8"), re.M))
+    named = set(re.findall(r"make ([a-z-]+)", " ".join(re.findall(r"`[^`]*make [^`]*`", PAGE))))
+    named |= set(re.findall(r"^make ([a-z-]+)", PAGE, re.M))
+    assert {"grade", "grade-demo", "homework", "release"} <= named
+    assert named <= targets
+
+
+@pytest.mark.skipif(not GRADER.exists(), reason="the student edition has no grader")
+def test_the_grader_has_the_options_that_are_named():
+    said = subprocess.run(
+        [sys.executable, "-m", "grading", "--help"],
+        cwd=project.ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    for option in ("--to", "--unsafe"):
+        assert option in PAGE
+        assert option in said
+    for status in ("ok", "wrong", "raised", "missing", "timeout", "memory", "died", "unreadable"):
+        assert f"`{status}`" in PAGE
+
+
+@pytest.mark.skipif(not GRADER.exists(), reason="the student edition has no grader")
+def test_the_container_file_copies_what_exists_and_starts_the_grader():
+    text = (GRADER / "Containerfile").read_text(encoding="utf-8").replace("\\\n", " ")
+    lines = [line.split(None, 1) for line in text.splitlines() if line and not line.startswith("#")]
+    assert {name for name, _ in lines} == {"FROM", "RUN", "WORKDIR", "COPY", "ENTRYPOINT"}
+    assert lines[0][0] == "FROM"
+    assert re.fullmatch(r"docker\.io/library/python:3\.1[123]-slim-\w+", lines[0][1])
+    for name, rest in lines:
+        if name == "COPY":
+            assert all((project.ROOT / source).exists() for source in rest.split()[:-1]), rest
+    assert any("bubblewrap" in rest for name, rest in lines if name == "RUN")
+    assert lines[-1] == ["ENTRYPOINT", '[".venv/bin/python", "-m", "grading"]']
+    assert f"--file {(GRADER / 'Containerfile').relative_to(project.ROOT)}" in PAGE
+    ignored = (project.ROOT / ".dockerignore").read_text(encoding="utf-8").split()
+    assert {".git", ".venv", "grades"} <= set(ignored)

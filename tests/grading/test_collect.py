@@ -1,0 +1,101 @@
+"""Whose file is whose: names as platforms, browsers and people write them."""
+
+import os
+from pathlib import Path, PurePosixPath
+
+import pytest
+
+from grading import collect
+from grading.notebooks import read
+from tests.grading.submissions import STEM, dumped, solved, write, zipped
+
+
+@pytest.mark.parametrize(
+    ("path", "key"),
+    [
+        ("jane.ipynb", "jane"),
+        ("Jane Doe.ipynb", "Jane Doe"),
+        ("jane_doe (1).ipynb", "jane doe"),
+        ("jane_doe - Copy.ipynb", "jane doe"),
+        ("Copy of optimal_discriminator_jane.ipynb", "jane"),
+        ("optimal_discriminator-jane doe(2).ipynb", "jane doe"),
+        ("jane_optimal_discriminator.ipynb", "jane"),
+        ("doejane_12345_67890_optimal_discriminator (1).ipynb", "doejane_12345"),
+        ("doejane_LATE_12345_67891_optimal_discriminator-2.ipynb", "doejane_12345"),
+        ("Jane Doe_4711_assignsubmission_file_optimal_discriminator.ipynb", "Jane Doe_4711"),
+        ("Jane Doe_4711_assignsubmission_file_/optimal_discriminator.ipynb", "Jane Doe_4711"),
+        ("Jane Doe_4711_assignsubmission_file/a/b.ipynb", "Jane Doe_4711"),
+        ("jane/optimal_discriminator/optimal_discriminator.ipynb", "jane"),
+        ("jane.zip", "jane"),
+        ("jane.ipynb.txt", "jane"),
+        ("optimal_discriminator.ipynb", "optimal discriminator"),
+        ("optimal_discriminator (1).ipynb", "optimal discriminator (1)"),
+    ],
+)
+def test_names_lead_to_students(path, key):
+    assert collect._owner(PurePosixPath(path), STEM)[0] == key
+
+
+def test_files_that_bear_no_name_are_never_taken_for_one_student(tmp_path):
+    for name in ("optimal_discriminator.ipynb", "optimal_discriminator (1).ipynb"):
+        write(tmp_path / name, solved())
+    handed = collect.collect(tmp_path, STEM)
+    assert len(handed) == 2
+    assert all("does not say whose it is" in student.notes[0] for student in handed)
+
+
+def test_short_names_are_safe_distinct_and_do_not_depend_on_the_others():
+    names = ["jane doe", "Jane Doe", "jané doe", "jane-doe", "jane/doe", "..", "李雷", "=1+1", "", "a" * 300]
+    slugs = [collect.slug(name) for name in names]
+    assert slugs[0] == slugs[1] == "jane-doe"
+    rest = [*slugs[:1], *slugs[2:]]
+    assert all(part and part.strip("-") == part and part.isascii() and len(part) < 80 for part in rest)
+    assert not any(set(part) - set("abcdefghijklmnopqrstuvwxyz0123456789-") for part in rest)
+    assert len(set(rest)) == len(rest) - 1  # `jane-doe` is parted from `jane doe` where both hand in
+
+
+def test_two_students_with_one_short_name_are_parted(tmp_path):
+    write(tmp_path / "jane-doe.ipynb", solved())
+    write(tmp_path / "jane_doe.ipynb", solved())
+    assert [h.student for h in collect.collect(tmp_path, STEM)] == ["jane-doe", "jane-doe-2"]
+
+
+def test_a_class_comes_as_one_zip_file_with_or_without_a_folder_around_it(tmp_path):
+    for prefix in ("", "submissions/"):
+        path = tmp_path / "class.zip"
+        path.write_bytes(
+            zipped({
+                f"{prefix}Ann_1_assignsubmission_file_/hw.ipynb": dumped(),
+                f"{prefix}doe_22_33_hw.ipynb": dumped(),
+                f"{prefix}__MACOSX/._hw.ipynb": b"x",
+            })
+        )  # fmt: skip
+        assert [h.student for h in collect.collect(path, STEM)] == ["ann-1", "doe-22"]
+
+
+def test_the_newest_counts_by_its_time_and_then_by_its_number(tmp_path, release):
+    for number, name in enumerate(["a_9_5_hw.ipynb", "a_9_6_hw-1.ipynb", "a_9_7_hw-2.ipynb"]):
+        write(tmp_path / name, solved(answer=f"answer {number}"))
+        os.utime(tmp_path / name, (1e9, 1e9))
+    (handed,) = collect.collect(tmp_path, STEM)
+    assert read(handed, release).answers["minimal_risk"].source == "answer 2"
+    os.utime(tmp_path / "a_9_5_hw.ipynb", (2e9, 2e9))
+    (handed,) = collect.collect(tmp_path, STEM)
+    assert read(handed, release).answers["minimal_risk"].source == "answer 0"
+
+
+def test_a_damaged_class_zip_is_an_error_in_words(tmp_path):
+    path = tmp_path / "class.zip"
+    content = zipped({"ann.ipynb": dumped() * 3})
+    path.write_bytes(content[:200] + b"\0" * 200 + content[400:])
+    with pytest.raises(collect.NothingToGrade, match="damaged"):
+        collect.collect(path, STEM)
+
+
+def test_nothing_is_unpacked_to_disk(tmp_path, monkeypatch):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "ann.zip").write_bytes(zipped({"../../evil.ipynb": dumped(), "ok.ipynb": dumped()}))
+    monkeypatch.chdir(tmp_path)
+    (handed,) = collect.collect(tmp_path / "in", STEM)
+    assert [file.path for file in handed.files] == ["ann.zip!ok.ipynb"]
+    assert sorted(Path(tmp_path).rglob("*")) == [tmp_path / "in", tmp_path / "in" / "ann.zip"]

@@ -1,0 +1,186 @@
+"""The sandbox: what its probe finds, when the grader refuses, and what the answer lines may hold."""
+
+import os
+import shutil
+import stat
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from grading import sandbox, wire, worker
+from grading.plain import NotPlain
+from grading.sandbox import Lost, NoSandbox, Workplace, probe
+from tools import project
+
+pytestmark = pytest.mark.xdist_group("grading")
+
+
+@pytest.fixture
+def bwrap_is(monkeypatch, tmp_path):
+    """A function that puts a script in the place of bubblewrap, or nothing for None."""
+
+    def put(script: str | None) -> None:
+        monkeypatch.setenv("PATH", str(tmp_path))
+        if script is not None:
+            path = tmp_path / "bwrap"
+            path.write_text(f"#!/bin/sh\n{script}\n")
+            path.chmod(path.stat().st_mode | stat.S_IXUSR)
+
+    return put
+
+
+def test_without_bubblewrap_the_remedy_is_named(bwrap_is, monkeypatch):
+    bwrap_is(None)
+    for system, command in (
+        ({"ID": "debian"}, "sudo apt install bubblewrap"),
+        ({"ID": "pop", "ID_LIKE": "ubuntu debian"}, "sudo apt install bubblewrap"),
+        ({"ID": "fedora"}, "sudo dnf install bubblewrap"),
+        ({"ID": "other"}, "Install the package `bubblewrap`"),
+    ):
+        monkeypatch.setattr(sandbox.platform, "freedesktop_os_release", lambda system=system: system)
+        with pytest.raises(NoSandbox, match="not installed") as refusal:
+            probe(Workplace(10))
+        assert command in str(refusal.value)
+        assert "container" in str(refusal.value)
+
+
+def test_installed_is_not_enough(bwrap_is):
+    bwrap_is("echo 'setting up uid map: Permission denied' >&2; exit 1")
+    with pytest.raises(NoSandbox, match="does not start: setting up uid map: Permission denied") as refusal:
+        probe(Workplace(10))
+    assert "container" in str(refusal.value)
+
+
+def test_a_sandbox_that_lets_something_through_is_refused(sandbox, monkeypatch):
+    allow_all = struct.pack("HBBI", 0x06, 0, 0, 0x7FFF0000)
+    monkeypatch.setattr("grading.sandbox.syscall_filter", lambda machine: allow_all)
+    with pytest.raises(NoSandbox, match="does not give no new namespaces"):
+        probe(Workplace(20))
+
+
+def test_other_machines_and_systems_are_refused(monkeypatch):
+    with pytest.raises(NoSandbox, match="type riscv64"):
+        sandbox.syscall_filter("riscv64")
+    assert len(sandbox.syscall_filter("aarch64")) == len(sandbox.syscall_filter("x86_64"))
+    monkeypatch.setattr(sandbox.sys, "platform", "darwin")
+    with pytest.raises(NoSandbox, match=r"on Linux only.*container"):
+        probe(Workplace(10))
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="the other tests here run as an ordinary user already")
+def test_it_holds_for_an_ordinary_user_too(sandbox, tmp_path):
+    """As user 1234, with Python's folders made readable on the way, as they are outside root's home."""
+    base = Path(sys.base_prefix).resolve()
+    arguments = ["--dev-bind", "/", "/", "--cap-add", "ALL"]
+    if base.parts[1] == "root":
+        arguments += ["--tmpfs", "/root", "--ro-bind", str(base), str(base)]
+        for folder in [p for p in reversed(base.parents) if len(p.parts) > 1]:
+            arguments += ["--chmod", "0755", str(folder)]
+    code = "from grading.sandbox import *; probe(Workplace(30)); print('it holds')"
+    done = subprocess.run(
+        ["bwrap", *arguments, shutil.which("setpriv"), "--reuid", "1234", "--regid", "1234", "--clear-groups",
+         sys.executable, "-c", code],
+        env={"PYTHONPATH": str(project.ROOT), "HOME": "/tmp", "PATH": os.environ["PATH"]},
+        capture_output=True, text=True, check=False, cwd="/",
+    )  # fmt: skip
+    if "Permission denied" in done.stderr and "No module" not in done.stderr:
+        pytest.skip("this checkout cannot be read by others")
+    assert done.stdout == "it holds\n", done.stderr
+
+
+def test_a_worker_takes_everything_it_started_with_it(sandbox):
+    code = "import os, time\nfor _ in range(5):\n    if os.fork() == 0: time.sleep(1000)"
+    with Workplace(10).start() as running:
+        running.ask({"run": code}, 5)
+        family = running._family()
+        assert len(family) >= 6
+    assert [process for process in family if Path(f"/proc/{process}").exists()] == []
+
+
+def test_a_lost_worker_says_so_and_an_answer_to_nothing_counts_for_nothing(sandbox):
+    with Workplace(10).start() as running:
+        line = b'{"dict":{"number":3,"answer":{"dict":{"status":"ok","forged":true}}}}\n'
+        code = (
+            f"import os\nfor fd in range(3, 20):\n    try: os.write(fd, {line!r})\n    except OSError: pass"
+        )
+        assert running.ask({"run": code}, 5) == {"status": "ok", "ignored": []}
+        with pytest.raises(Lost, match="ended the process") as lost:
+            running.ask({"run": "import os; os._exit(1)"}, 5)
+        assert lost.value.status == "died"
+
+
+def test_memory_bombs_are_told_from_crashes(sandbox):
+    code = """import os, time
+for _ in range(9):
+    if os.fork() == 0: break
+held = bytearray(b'x') * (400 * 2**20)
+time.sleep(1000)"""
+    with Workplace(10).start() as running, pytest.raises(Lost) as lost:
+        running.ask({"run": code}, 15)
+    assert lost.value.status == "memory"
+
+
+# --- lines ------------------------------------------------------------------------------------------------
+
+
+def test_every_plain_value_survives_a_line():
+    values = [None, True, 3, -2.5, "é\ud800\n", [], {}, {"array": [1, {"dict": {}}]}]
+    arrays = [np.arange(6.0).reshape(2, 3).T, np.array(True), np.zeros((0, 3), np.int8), np.float32([np.nan])]
+    assert wire.decode(wire.encode(values)) == values
+    for array in arrays:
+        copy = wire.decode(wire.encode(array))
+        assert (copy.dtype, copy.shape) == (array.dtype, array.shape)
+        assert np.array_equal(copy, array, equal_nan=array.dtype.kind == "f")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"", b"x", b"{}", b'{"a":1,"b":2}', b'{"other":1}', b"\xff", b"[" * 100_000, b"9" * 10_000,
+        b'{"array":["<f8",[2],"AAAA"]}', b'{"array":["|O8",[1],"AAAAAAAAAAA="]}',
+        b'{"array":["<f8",[-1],""]}',
+        b'{"array":["<f8",[9999999999999999999,0],""]}', b'{"array":["<f8",[true],"AAAAAAAAAAA="]}',
+        b'{"array":[3,4,5]}', b'{"array":["<f8",[1],"=="]}', b'{"array":"abc"}', b'{"dict":[1]}',
+        b"[" + b"[]," * 200_000 + b"[]]", b'"' + b"x" * 2**25 + b'"',
+    ],
+    ids=range(19),
+)  # fmt: skip
+def test_lines_that_are_no_message_are_refused(line):
+    with pytest.raises(NotPlain):
+        wire.decode(line)
+
+
+# --- cells ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("source", "left", "ignored"),
+    [
+        ("x = 1", "x = 1", []),
+        ("!ls\nx = 1", "pass\nx = 1", ["!ls"]),
+        ("if True:\n    %cd ..\n    x = 1", "if True:\n    pass\n    x = 1", ["%cd .."]),
+        ("files = !ls *.py", "pass", ["files = !ls *.py"]),
+        ("x = (7\n  % 4)", "x = (7\n  % 4)", []),
+        ('text = """\n!ls\n"""', 'text = """\n!ls\n"""', []),
+        ("np.exp?", "pass", ["np.exp?"]),
+        ("%%time\nx = 1", "\nx = 1", ["%%time"]),
+        ("%%bash\nrm -rf /", "", ["%%bash"]),
+        ("x ===", "x ===", []),
+    ],
+)
+def test_lines_for_the_shell_are_taken_out_and_nothing_else(source, left, ignored):
+    assert worker.without_magics(source) == (left, ignored)
+
+
+def test_a_cell_keeps_what_it_defined_before_it_failed():
+    names = {}
+    answer = worker.run("a = 1\nb = 1 / 0\nc = 1", names)
+    assert (answer["status"], answer["kinds"][0], answer["line"]) == ("raised", "ZeroDivisionError", 2)
+    assert names["a"] == 1
+    assert "b" not in names
+    assert worker.run("def f(:\n  pass", names)["line"] == 1
+    assert worker.run("raise SystemExit('x')", names)["detail"] == "x"
