@@ -19,7 +19,7 @@ import torch
 
 from grading.grade import grade
 from tests.grading.submissions import STEM, released, solved, write
-from tests.homework.right_solutions import RIGHT
+from tests.homework.right.optimal_discriminator import RIGHT
 
 
 def lay(folder: Path, number: int, nested: bool) -> None:

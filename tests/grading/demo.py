@@ -24,8 +24,8 @@ from tests.grading.submissions import (
     solved,
     write,
 )
-from tests.homework.right_solutions import RIGHT
-from tests.homework.wrong_solutions import WRONG
+from tests.homework.right.optimal_discriminator import RIGHT
+from tests.homework.wrong.optimal_discriminator import WRONG
 
 NAMES = (
     "Ada Abel", "Bela Brandt", "Chiara Conti", "David Dvorak", "Elif Erdem", "Farah Fayed", "Gustav Gran",

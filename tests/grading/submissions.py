@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from grading.grade import RELEASES
-from tests.homework.right_solutions import RIGHT
+from tests.homework.right.optimal_discriminator import RIGHT
 
 STEM = "optimal_discriminator"
 FUNCTIONS = {

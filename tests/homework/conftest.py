@@ -1,5 +1,6 @@
 """The homework as its tests need it: the master, the student copy, and functions exec'ed from either."""
 
+import ast
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,10 +11,9 @@ import pytest
 import torch
 
 from grading import adapter, marking
+from tests.homework.answers import STEMS
 from tools.homework import MASTERS, RELEASES
 from tools.notebooks import from_source
-
-STEM = "optimal_discriminator"
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -21,9 +21,15 @@ def _one_thread() -> None:
     torch.set_num_threads(1)  # these networks are so small that a second thread costs twenty times
 
 
+@pytest.fixture(scope="session", params=STEMS)
+def stem(request: pytest.FixtureRequest) -> str:
+    """The topic of the homework; every test that asks for one of the fixtures below runs for each."""
+    return request.param
+
+
 @pytest.fixture(scope="session")
-def master_path() -> Path:
-    return MASTERS / f"{STEM}.py"
+def master_path(stem: str) -> Path:
+    return MASTERS / f"{stem}.py"
 
 
 @pytest.fixture(scope="session")
@@ -32,8 +38,8 @@ def master(master_path: Path) -> nbformat.NotebookNode:
 
 
 @pytest.fixture(scope="session")
-def released() -> nbformat.NotebookNode:
-    return nbformat.read(RELEASES / f"{STEM}.ipynb", as_version=4)
+def released(stem: str) -> nbformat.NotebookNode:
+    return nbformat.read(RELEASES / f"{stem}.ipynb", as_version=4)
 
 
 @pytest.fixture(scope="session")
@@ -58,9 +64,29 @@ def namespace(parts: SimpleNamespace) -> Callable[..., dict[str, Any]]:
 
 
 @pytest.fixture(scope="session")
-def checks() -> dict[str, Any]:
+def checks(stem: str) -> dict[str, Any]:
     """The hidden checks by the function that they judge."""
-    return {check.grade_id.removeprefix("check_"): check for check in marking.exercises(STEM)}
+    return {check.grade_id.removeprefix("check_"): check for check in marking.exercises(stem)}
+
+
+@pytest.fixture(scope="session")
+def parameters(parts: SimpleNamespace) -> dict[str, list[str]]:
+    """Names of the parameters of each function."""
+    functions = {name: ast.parse(code).body[0] for name, code in parts.solution.items()}
+    return {name: [a.arg for a in function.args.args] for name, function in functions.items()}
+
+
+@pytest.fixture(scope="session")
+def adapters(checks: dict[str, Any]) -> dict[str, str]:
+    """How each function is called: with arrays, with tensors that need gradients, as a training step."""
+    kinds = {}
+
+    def send(request: dict[str, Any]) -> dict[str, Any]:
+        kinds[request["function"]] = request["adapter"]
+        return {"status": "missing"}
+
+    marking.mark(list(checks.values()), marking.caller(send), seed=0)
+    return kinds
 
 
 def caller(names: dict[str, Any]) -> Callable[..., dict[str, Any]]:

@@ -4,22 +4,30 @@ import ast
 import inspect
 import json
 import re
+import shutil
 import subprocess
 import sys
+from importlib import import_module
 
 import nbformat
 import numpy as np
 import pytest
 
 from grading import marking
-from solutions.checks import optimal_discriminator as hidden
-from tests.homework.conftest import STEM, caller
+from tests.homework.conftest import caller
 from tools import homework, project
 
 
 @pytest.fixture(scope="session")
 def text(master_path):
     return homework.release(master_path)
+
+
+@pytest.fixture(scope="session")
+def by_hand(released):
+    """Ids of the written answers."""
+    about = [c.metadata.get("nbgrader", {}) for c in released.cells]
+    return [a.grade_id for a in about if a.get("grade") and a.get("solution")]
 
 
 @pytest.fixture
@@ -44,21 +52,25 @@ def test_release_is_reproducible_to_the_byte(text, master_path):
     again = subprocess.run(
         [sys.executable, "-c", code, str(master_path)], cwd=root, capture_output=True, check=True
     )
-    assert again.stdout.decode() == text == (homework.RELEASES / f"{STEM}.ipynb").read_text(encoding="utf-8")
+    assert (
+        again.stdout.decode()
+        == text
+        == (homework.RELEASES / f"{master_path.stem}.ipynb").read_text(encoding="utf-8")
+    )
 
 
-def test_no_line_of_a_solution_is_released(master, everything_released):
+def test_no_line_of_a_solution_is_released(master, parts, by_hand, everything_released):
     regions = re.findall(r"### BEGIN SOLUTION\n(.*?)\s*### END SOLUTION", _all(master), re.S)
-    assert len(regions) == 7
+    assert len(regions) == len(parts.solution) + len(by_hand)
     lines = [line.strip() for region in regions for line in region.split("\n") if len(line.strip()) > 12]
-    assert len(lines) > 40
+    assert len(lines) > 4 * len(regions)
     assert [line for line in lines if line in everything_released] == []
     assert "SOLUTION" not in everything_released
     assert "ubric" not in everything_released
 
 
-def test_no_line_of_a_hidden_check_is_released(everything_released):
-    source = inspect.getsource(hidden)
+def test_no_line_of_a_hidden_check_is_released(stem, everything_released):
+    source = inspect.getsource(import_module(f"solutions.checks.{stem}"))
     lines = {line.strip() for line in source.split("\n") if len(line.strip()) > 15}
     lines -= {line for line in lines if line.startswith(("import ", "from ", "with torch.no_grad()"))}
     assert [line for line in lines if line in everything_released] == []
@@ -66,7 +78,7 @@ def test_no_line_of_a_hidden_check_is_released(everything_released):
         n.value for n in ast.walk(ast.parse(source)) if isinstance(n, ast.Constant) and type(n.value) is str
     ]
     messages = [text for text in texts if len(text) > 20 and text[0].isupper()]
-    assert len(messages) > 30
+    assert len(messages) > 15
     assert [text for text in messages if text in everything_released] == []
     assert "solutions" not in re.findall(r"(?:import|from) (\w+)", everything_released)
 
@@ -83,7 +95,7 @@ def test_no_expected_value_is_released(namespace, checks, everything_released):
         marking.mark(list(checks.values()), record, seed)
     written = {f"{value:.6g}" for value in values}
     written = {w for w in written if len(w.strip("-0.").replace(".", "")) >= 5}
-    assert len(written) > 500
+    assert len(written) > 100
     assert [w for w in written if w in everything_released] == []
 
 
@@ -93,15 +105,13 @@ def test_nothing_lies_beside_the_releases():
     assert not list(homework.MASTERS.glob("*.ipynb"))
 
 
-def test_placeholders_name_the_exercise(released, parts):
+def test_placeholders_name_the_exercise(released, parts, by_hand):
     for function in parts.solution:
         (cell,) = [c for c in released.cells if c.metadata.get("nbgrader", {}).get("grade_id") == function]
         assert cell.source.count(f'raise NotImplementedError("solve {function}")') == 1
         assert "YOUR CODE HERE" in cell.source
-    (written,) = [
-        c for c in released.cells if c.metadata.get("nbgrader", {}).get("grade_id") == "minimal_risk"
-    ]
-    assert written.source == "*Write your answer here.*"
+    written = [c for c in released.cells if c.metadata.get("nbgrader", {}).get("grade_id") in by_hand]
+    assert [cell.source for cell in written] == ["*Write your answer here.*"] * len(by_hand)
 
 
 def test_cells_are_stable_and_locked_as_they_should_be(released):
@@ -122,7 +132,7 @@ def test_cells_are_stable_and_locked_as_they_should_be(released):
             assert about.solution != (cell.metadata.get("editable") is False)
 
 
-def test_it_reads_well_outside_the_book(released):
+def test_it_reads_well_outside_the_book(stem, released):
     prose = "\n".join(c.source for c in released.cells if c.cell_type == "markdown")
     assert not re.search(r"\{[a-z:_-]+\}`|\\(KL|JSD|E|R)\b|\{\{|^:::", prose, re.M)
     assert "gancourse" not in "\n".join(c.source for c in released.cells)
@@ -132,14 +142,16 @@ def test_it_reads_well_outside_the_book(released):
     assert first.startswith("# Homework: ")
     assert all(part in first for part in ("How it is marked", "20 points", "You need"))
     assert last.startswith("## How to submit")
-    assert f"`{STEM}.ipynb`" in last
-    link = project.colab_link(f"labs/homework/{STEM}.ipynb")
+    assert f"`{stem}.ipynb`" in last
+    link = project.colab_link(f"labs/homework/{stem}.ipynb")
     assert (f"[Open in Colab]({link})" in first) if link else ("Colab](" not in first)
 
 
-def test_every_exercise_states_points_minutes_and_difficulty(released):
+def test_every_exercise_states_points_minutes_and_difficulty(released, parts, by_hand):
     heads = [c.source for c in released.cells if c.source.startswith("## Exercise")]
-    assert [int(re.match(r"## Exercise (\d+): ", head)[1]) for head in heads] == list(range(1, 8))
+    assert [int(re.match(r"## Exercise (\d+): ", head)[1]) for head in heads] == list(
+        range(1, len(parts.solution) + len(by_hand) + 1)
+    )
     minutes = [
         int(re.search(r"^\*\*\d+ points? · (\d+) minutes · (?:easy|medium|hard)\b.*\*\*$", h, re.M)[1])
         for h in heads
@@ -148,19 +160,24 @@ def test_every_exercise_states_points_minutes_and_difficulty(released):
     assert sum(minutes) == 60 * int(hours) + int(rest)
 
 
-def test_stale_releases_are_named(tmp_path, text, monkeypatch, capsys):
+def test_stale_releases_are_named(stem, tmp_path, text, monkeypatch, capsys, master_path):
+    monkeypatch.setattr(homework, "MASTERS", tmp_path / "masters")
+    homework.MASTERS.mkdir()
+    shutil.copy(master_path, homework.MASTERS)
+    tmp_path = tmp_path / "released"
+    tmp_path.mkdir()
     monkeypatch.setattr(homework, "RELEASES", tmp_path)
     monkeypatch.setattr(homework, "release", lambda master: text)
     assert homework.main(["--check"]) == 1
     assert "not released; run `make homework`" in capsys.readouterr().out
     assert homework.main([]) == 0
     assert homework.main(["--check"]) == 0
-    (tmp_path / f"{STEM}.ipynb").write_text(text.replace("20 points", "21 points"), encoding="utf-8")
+    (tmp_path / f"{stem}.ipynb").write_text(text.replace("20 points", "21 points"), encoding="utf-8")
     (tmp_path / "checks.py").write_text("answers", encoding="utf-8")
     capsys.readouterr()
     assert homework.main(["--check"]) == 1
     said = capsys.readouterr().out
-    assert "differs from what optimal_discriminator.py releases" in said
+    assert f"differs from what {stem}.py releases" in said
     assert "checks.py: has no master" in said
 
 
@@ -181,13 +198,14 @@ def test_stale_releases_are_named(tmp_path, text, monkeypatch, capsys):
          "must define a function"),
     ],
 )  # fmt: skip
-def test_a_bad_master_is_refused_in_words(old, new, message, tmp_path, master_path):
-    source = master_path.read_text(encoding="utf-8")
+def test_a_bad_master_is_refused_in_words(old, new, message, tmp_path):
+    stem = "optimal_discriminator"
+    source = (homework.MASTERS / f"{stem}.py").read_text(encoding="utf-8")
     assert old in source
-    bad = tmp_path / "solutions" / f"{STEM}.py"
+    bad = tmp_path / "solutions" / f"{stem}.py"
     bad.parent.mkdir()
     bad.write_text(source.replace(old, new, 1), encoding="utf-8")
-    with pytest.raises(ValueError, match=rf"^{STEM}\.py, cell \d+: .*{message}"):
+    with pytest.raises(ValueError, match=rf"^{stem}\.py, cell \d+: .*{message}"):
         homework.release(bad)
 
 

@@ -1,21 +1,17 @@
-"""Plausible wrong solutions of the homework: for each exercise, name of the slip and the student's code."""
+"""Plausible wrong solutions of the homework, and the words that would give the right ones away."""
 
 # ruff: noqa: E501
 
-from textwrap import dedent
+from tests.homework.answers import slips
 
-_WRONG: dict[str, dict[str, str]] = {}
+SECRETS = (
+    "softplus", "logsigmoid", "logaddexp", "log1p", "zero_grad", ".detach()\n", "binary_cross",
+    "autograd.grad(loss, weights", "np.exp(log", "prior / (", "/ prior", "retain", "requires_grad_(False",
+)  # fmt: skip
 
+WRONG = []
 
-def _wrong(function: str, arguments: str, **bodies: str) -> None:
-    _WRONG[function] = {
-        slip: f"def {function}({arguments}):\n"
-        + "".join(f"    {line}\n" for line in dedent(body).strip().splitlines())
-        for slip, body in bodies.items()
-    }
-
-
-_wrong(
+WRONG += slips(
     "class_weighted_loss",
     "real_logits, fake_logits, prior",
     sign_of_real="return prior * F.softplus(real_logits).mean() + (1 - prior) * F.softplus(fake_logits).mean()",
@@ -63,7 +59,7 @@ _wrong(
     no_return="prior * F.softplus(-real_logits).mean() + (1 - prior) * F.softplus(fake_logits).mean()",
 )
 
-_wrong(
+WRONG += slips(
     "optimal_discriminator",
     "log_p_data, log_p_generator, prior",
     swapped_densities="""
@@ -103,7 +99,7 @@ _wrong(
         return np.where(np.isnan(best), 0.5, best).ravel()""",
 )
 
-_wrong(
+WRONG += slips(
     "density_ratio",
     "logits, prior",
     inverted="return np.exp(-logits) * prior / (1 - prior)",
@@ -123,7 +119,7 @@ _wrong(
     mean_returned="return np.mean(np.exp(logits) * (1 - prior) / prior)",
 )
 
-_wrong(
+WRONG += slips(
     "smoothed_optimum",
     "p_data, p_generator, alpha, beta",
     targets_swapped="""
@@ -207,7 +203,7 @@ def _but(body: str, old: str, new: str) -> str:
     return body.replace(old, new)
 
 
-_wrong(
+WRONG += slips(
     "discriminator_step",
     "discriminator, generator, optimizer, real, noise, alpha",
     **{
@@ -264,7 +260,7 @@ optimizer.step()
 return loss.item()
 """
 
-_wrong(
+WRONG += slips(
     "generator_step",
     "discriminator, generator, optimizer, noise",
     **{
@@ -323,5 +319,3 @@ _wrong(
         optimizer.step()
         return loss.item()""",
 )  # fmt: skip
-
-WRONG = [(function, slip, code) for function, slips in _WRONG.items() for slip, code in slips.items()]
