@@ -73,7 +73,7 @@ def interrupt(rehearsal, folder, name):
 
 
 def test_a_missing_release_gives_one_clear_line(rehearsal, published, tmp_path):
-    source = LABS[0]
+    (source,) = [source for source in LABS if source.stem == INTERRUPTED]
     folder = open_in_empty_folder(source, tmp_path)
     subprocess.run(["git", "tag", "-d", project.tag()], cwd=published, check=True, capture_output=True)
     try:

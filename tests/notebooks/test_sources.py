@@ -41,6 +41,21 @@ def test_code_has_not_changed_since_it_was_executed(source):
     assert read(source).metadata["gancourse"]["profile"] == "cpu"
 
 
+# What an extra of the library installs, by the name it is imported under.
+EXTRAS = {"anywidget": "arena", "gancourse.arena": "arena", "ot": "transport", "gymnasium": "control"}
+
+
+@lab
+def test_the_set_up_cell_names_the_extras_that_the_lab_imports(source):
+    code = source.read_text(encoding="utf-8")
+    imported = set(re.findall(r"^\s*(?:import|from) ([\w.]+)", code, re.M))
+    needed = {extra for module, extra in EXTRAS.items() if module in imported}
+    (library,) = re.findall(
+        r'library = "gancourse(?:\[([\w,]+)\])? @ git', source.read_text(encoding="utf-8")
+    )
+    assert set(library.split(",")) - {""} == needed
+
+
 @lab
 def test_outputs_hold_no_debris(source):
     notebook = read(source)

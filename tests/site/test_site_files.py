@@ -12,7 +12,11 @@ pytestmark = pytest.mark.xdist_group("site")
 LICENCES = "Text under CC BY 4.0, code under the MIT licence."
 UNSET = "https://github.com/OWNER/REPOSITORY"
 STATEMENTS = "div.proof.theorem, div.proof.proposition, div.proof.lemma, div.proof.corollary"
-NOTEBOOKS = ["labs/optimal_discriminator", "labs/homework/optimal_discriminator"]
+NOTEBOOKS = [
+    path.relative_to(ROOT).with_suffix("").as_posix()
+    for folder in ("labs", "labs/homework")
+    for path in sorted((ROOT / folder).glob("*.ipynb"))
+]
 
 
 def address() -> str:
