@@ -74,7 +74,7 @@ def main() -> None:
     options = parser.parse_args()
     found = measure(options.seconds, options.runs)
     machine = f"{processor()}, {platform.system()}"
-    command = "python -m benchmarks.arena " + shlex.join(sys.argv[1:])
+    command = shlex.join(["python", "-m", "benchmarks.arena", *sys.argv[1:]])
     today = datetime.date.today().isoformat()
     record = {"date": today, "machine": machine, "note": options.note, "command": command, **found}
     RESULT.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
