@@ -73,15 +73,25 @@ def library_hash(source: Path) -> str:
     waiting, seen = _imported(Path(source).read_text(encoding="utf-8")), set()
     while waiting:
         module = waiting.pop()
-        path = package / f"{module}.py"
-        if module not in seen and path.exists():
+        if module not in seen and (files := _files_of(package, module)):
             seen.add(module)
-            waiting |= _imported(path.read_text(encoding="utf-8"))
+            for path in files:
+                if path.suffix == ".py":
+                    waiting |= _imported(path.read_text(encoding="utf-8"))
     digest = hashlib.sha256()
     for module in sorted(seen):
-        tree = ast.parse((package / f"{module}.py").read_text(encoding="utf-8"))
-        digest.update(f"{module}\0{ast.dump(_without_docstrings(tree))}\0".encode())
+        for path in _files_of(package, module):
+            text = path.read_text(encoding="utf-8")
+            content = ast.dump(_without_docstrings(ast.parse(text))) if path.suffix == ".py" else text
+            digest.update(f"{path.relative_to(package).with_suffix('')}\0{content}\0".encode())
     return digest.hexdigest()[:16]
+
+
+def _files_of(package: Path, module: str) -> list[Path]:
+    """The files of a module of the package; of a subpackage such as the arena, all of them."""
+    folder = package / module
+    inside = sorted(path for path in folder.glob("*") if path.suffix in {".py", ".mjs"})
+    return inside or [path for path in [package / f"{module}.py"] if path.exists()]
 
 
 def _imported(code: str) -> set[str]:

@@ -138,6 +138,19 @@ def test_a_changed_module_makes_a_lab_stale_and_a_changed_docstring_does_not(tmp
     assert notebooks.library_hash(source) != before
 
 
+def test_a_script_that_a_package_ships_makes_a_lab_stale(tmp_path, monkeypatch):
+    package = tmp_path / "src" / "gancourse" / "live"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("")
+    (package / "live.mjs").write_text("export default 1;\n")
+    source = tmp_path / "demo.py"
+    source.write_text("# %%\nfrom gancourse.live import Live\n")
+    monkeypatch.setattr(notebooks, "ROOT", tmp_path)
+    before = notebooks.library_hash(source)
+    (package / "live.mjs").write_text("export default 2;\n")
+    assert notebooks.library_hash(source) != before
+
+
 def test_an_unknown_token_is_named(tmp_path):
     source = tmp_path / "demo.py"
     source.write_text("# %%\nx = '{{ adress }}'\n")
