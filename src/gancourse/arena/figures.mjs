@@ -89,6 +89,23 @@ export function descend(m, l, a, slope = (m, l) => reverse(m, l, a, HALF), rate 
   return path;
 }
 
+/** Where descent from the middle of each cell ends: left (0), between (1) or right (2) of the two modes. */
+export function basinsOf(a, x, y, cells, rows) {
+  // The slope on a grid; between its points it is interpolated, so that every cell can be followed at once.
+  const grid = span(...y, rows + 1).map((l) => span(...x, cells + 1).map((m) => reverse(m, l, a, EIGHTH)));
+  const across = (x[1] - x[0]) / cells, up = (y[1] - y[0]) / rows;
+  const flow = (m, l) => {
+    const u = Math.max(0, Math.min(cells - 1e-9, (m - x[0]) / across)), v = Math.max(0, Math.min(rows - 1e-9, (l - y[0]) / up));
+    const i = Math.floor(v), j = Math.floor(u), s = v - i, r = u - j;
+    const mix = (name) => (1 - s) * ((1 - r) * grid[i][j][name] + r * grid[i][j + 1][name]) + s * ((1 - r) * grid[i + 1][j][name] + r * grid[i + 1][j + 1][name]);
+    const dm = mix("dm"), dl = mix("dl"), size = Math.max(1, Math.hypot(dm, dl) / 2);
+    return { dm: dm / size, dl: dl / size };
+  };
+  const side = (m) => (m < -0.4 * Math.max(a, 0.5) ? 0 : m > 0.4 * Math.max(a, 0.5) ? 2 : 1);
+  return range(rows, (i) => range(cells, (j) =>
+    side(descend(x[0] + (j + 0.5) * across, y[0] + (i + 0.5) * up, a, flow, 0.12, 120).at(-1)[0])));
+}
+
 export const NOISE = 0.7, GAMMA = 1, CLIP = 1;
 // How the two players move: "both" at once, or the generator after the discriminator.
 export const METHODS = {
@@ -314,22 +331,12 @@ export const FIGURES = {
       const x = [-4, 4], y = [-1.5, 1.5], cells = 36, rows = 24;
       const upper = panel({ x, y: [0, 0.9], height: 140, xticks: [-4, -2, 0, 2, 4], yticks: [] });
       const lower = panel({ x, y, top: 190, height: 200, xticks: [-4, -2, 0, 2, 4], yticks: [-1, 0, 1], xname: "mean of the Gaussian", yname: "log of its width" });
-      // The slope on a grid; between its points it is interpolated, so that every cell can be followed at once.
-      const grid = span(...y, rows + 1).map((l) => span(...x, cells + 1).map((m) => reverse(m, l, a, EIGHTH)));
-      const flow = (m, l) => {
-        const u = Math.max(0, Math.min(cells - 1e-9, ((m - x[0]) / 8) * cells)), v = Math.max(0, Math.min(rows - 1e-9, ((l - y[0]) / 3) * rows));
-        const i = Math.floor(v), j = Math.floor(u), s = v - i, r = u - j;
-        const mix = (name) => (1 - s) * ((1 - r) * grid[i][j][name] + r * grid[i][j + 1][name]) + s * ((1 - r) * grid[i + 1][j][name] + r * grid[i + 1][j + 1][name]);
-        const dm = mix("dm"), dl = mix("dl"), size = Math.max(1, Math.hypot(dm, dl) / 2);
-        return { dm: dm / size, dl: dl / size };
-      };
-      const side = (m) => (m < -0.4 * Math.max(a, 0.5) ? 0 : m > 0.4 * Math.max(a, 0.5) ? 2 : 1);
+      const sides = basinsOf(a, x, y, cells, rows);
       let basins = "";
       const w = lower.w / cells, hgt = lower.height / rows, tints = [BLUE, GREY, ORANGE];
       for (let i = 0; i < rows; i++) {
         for (let j = 0; j < cells; j++) {
-          const end = descend(x[0] + ((j + 0.5) * 8) / cells, y[0] + ((i + 0.5) * 3) / rows, a, flow, 0.12, 120).at(-1);
-          basins += `<rect x="${cut(lower.left + j * w)}" y="${cut(lower.top + (rows - 1 - i) * hgt)}" width="${cut(w)}" height="${cut(hgt)}" shape-rendering="crispEdges" fill="${tints[side(end[0])]}" fill-opacity=".22"/>`;
+          basins += `<rect x="${cut(lower.left + j * w)}" y="${cut(lower.top + (rows - 1 - i) * hgt)}" width="${cut(w)}" height="${cut(hgt)}" shape-rendering="crispEdges" fill="${tints[sides[i][j]]}" fill-opacity=".22"/>`;
         }
       }
       const path = descend(...start, a), [m, l] = path.at(-1), s = Math.exp(l), forward = forwardFit(a), xs = span(...x, 161);
