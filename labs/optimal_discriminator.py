@@ -892,9 +892,10 @@ _ = interact(
 #
 # Now the real thing: $p_g$ can be sampled but not evaluated. Eight Gaussians on a circle, $\sigma = 0.01$.
 #
-# The training step stands here in full; the loop around it (batches, progress bar, checkpoints) is the library's. In the
-# discriminator's step the generated points are **detached**: $D$ is fitted for a fixed $G$, as the theorem says. In the
-# generator's step they are not: the gradient must pass *through* $D$ into $G$, and only $G$'s optimiser moves.
+# The training step stands here in full; the loop around it (batches, progress bar, checkpoints) is the library's. Both
+# players see the same generated points. In the discriminator's step these are **detached**: $D$ is fitted for a fixed $G$,
+# as the theorem says. In the generator's step they are not: the gradient passes *through* $D$, just updated, into $G$. Only
+# `inputs` receive it, so that none is computed for the weights of $D$, and only $G$'s optimiser moves.
 
 # %% tags=["training"]
 LATENT_DIM = 2
@@ -905,11 +906,10 @@ def sample_generator(state, n):
     return state.generator(noise)
 
 
-def discriminator_step(state, real):
-    fake = sample_generator(state, len(real)).detach()
+def discriminator_step(state, real, fake):
     loss = (
         functional.softplus(-state.discriminator(real)).mean()
-        + functional.softplus(state.discriminator(fake)).mean()
+        + functional.softplus(state.discriminator(fake.detach())).mean()
     )
     state.discriminator_optimizer.zero_grad()
     loss.backward()
@@ -917,11 +917,11 @@ def discriminator_step(state, real):
     return -loss
 
 
-def generator_step(state, n, loss_of_logits):
-    logits = state.discriminator(sample_generator(state, n))
+def generator_step(state, fake, loss_of_logits):
+    logits = state.discriminator(fake)
     loss = loss_of_logits(logits)
     state.generator_optimizer.zero_grad()
-    loss.backward()
+    loss.backward(inputs=list(state.generator.parameters()))
     state.generator_optimizer.step()
     return logits.sigmoid().mean()
 
@@ -939,8 +939,9 @@ LOSSES = {"minimax": minimax, "non-saturating": non_saturating}
 
 def gan_step(loss_of_logits):
     def step(state, real):
-        value = discriminator_step(state, real)
-        fooled = generator_step(state, len(real), loss_of_logits)
+        fake = sample_generator(state, len(real))
+        value = discriminator_step(state, real, fake)
+        fooled = generator_step(state, fake, loss_of_logits)
         return {"V": value, "D(G(z))": fooled}
 
     return step
@@ -957,10 +958,10 @@ def new_ring_state(seed):
         generator=generator,
         discriminator=discriminator,
         generator_optimizer=torch.optim.Adam(
-            generator.parameters(), lr=1e-3, betas=(0.5, 0.9)
+            generator.parameters(), lr=1e-3, betas=(0.5, 0.9), fused=True
         ),
         discriminator_optimizer=torch.optim.Adam(
-            discriminator.parameters(), lr=1e-3, betas=(0.5, 0.9)
+            discriminator.parameters(), lr=1e-3, betas=(0.5, 0.9), fused=True
         ),
         noise=session.random(100 + seed, session.device),
     )
@@ -968,7 +969,8 @@ def new_ring_state(seed):
 
 # What `detach` is for, seen: after a discriminator step no gradient has reached the generator.
 state = new_ring_state(0)
-discriminator_step(state, ring().sample(256, session.random(8, session.device)))
+points = ring().sample(256, session.random(8, session.device))
+discriminator_step(state, points, sample_generator(state, 256))
 assert all(parameter.grad is None for parameter in state.generator.parameters()), (
     "D's loss reached the generator"
 )
@@ -993,7 +995,7 @@ def generator_gradient(state, loss_of_logits):
 
 
 def head_start_step(state, real):
-    value = discriminator_step(state, real)
+    value = discriminator_step(state, real, sample_generator(state, len(real)))
     return {"V": value} | {
         name: generator_gradient(state, loss) for name, loss in LOSSES.items()
     }
@@ -1223,10 +1225,10 @@ image_state = State(
     generator=generator,
     discriminator=discriminator,
     generator_optimizer=torch.optim.Adam(
-        generator.parameters(), lr=5e-4, betas=(0.5, 0.999)
+        generator.parameters(), lr=5e-4, betas=(0.5, 0.999), fused=True
     ),
     discriminator_optimizer=torch.optim.Adam(
-        discriminator.parameters(), lr=5e-4, betas=(0.5, 0.999)
+        discriminator.parameters(), lr=5e-4, betas=(0.5, 0.999), fused=True
     ),
     noise=session.random(200, session.device),
 )
@@ -1328,6 +1330,7 @@ plt.show()
 # ## To try
 #
 # 1. Give the generator of the chase Adam in place of plain gradient steps. Does the minimax generator escape, and why?
-# 2. Remove `.detach()` in `discriminator_step`. Which cell objects first, and why do the samples not change?
+# 2. Remove `.detach()` in `discriminator_step`. Which cell objects first? Leave that cell out: what does PyTorch then say
+#    in `generator_step`, and why?
 # 3. Smooth the labels of real samples to 0.9 in `discriminator_step`, then those of generated ones to 0.1. Which of the two
 #    changes hurts the generator after a head start, and which proposition says so?
