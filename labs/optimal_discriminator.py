@@ -892,10 +892,10 @@ _ = interact(
 #
 # Now the real thing: $p_g$ can be sampled but not evaluated. Eight Gaussians on a circle, $\sigma = 0.01$.
 #
-# The training step stands here in full; the loop around it (batches, progress bar, checkpoints) is the library's. Both
-# players see the same generated points. In the discriminator's step these are **detached**: $D$ is fitted for a fixed $G$,
-# as the theorem says. In the generator's step they are not: the gradient passes *through* $D$, just updated, into $G$. Only
-# `inputs` receive it, so that none is computed for the weights of $D$, and only $G$'s optimiser moves.
+# The training step stands here in full; the loop around it (batches, progress bar, checkpoints) is the library's. In the
+# discriminator's step the generated points are **detached**: $D$ is fitted for a fixed $G$, as the theorem says. In the
+# generator's step they are not: the gradient passes *through* $D$ into $G$. Only `inputs` receive it, so none is computed
+# for the weights of $D$, and only $G$'s optimiser moves.
 
 # %% tags=["training"]
 LATENT_DIM = 2
@@ -906,10 +906,11 @@ def sample_generator(state, n):
     return state.generator(noise)
 
 
-def discriminator_step(state, real, fake):
+def discriminator_step(state, real):
+    fake = sample_generator(state, len(real)).detach()
     loss = (
         functional.softplus(-state.discriminator(real)).mean()
-        + functional.softplus(state.discriminator(fake.detach())).mean()
+        + functional.softplus(state.discriminator(fake)).mean()
     )
     state.discriminator_optimizer.zero_grad()
     loss.backward()
@@ -917,8 +918,8 @@ def discriminator_step(state, real, fake):
     return -loss
 
 
-def generator_step(state, fake, loss_of_logits):
-    logits = state.discriminator(fake)
+def generator_step(state, n, loss_of_logits):
+    logits = state.discriminator(sample_generator(state, n))
     loss = loss_of_logits(logits)
     state.generator_optimizer.zero_grad()
     loss.backward(inputs=list(state.generator.parameters()))
@@ -939,9 +940,8 @@ LOSSES = {"minimax": minimax, "non-saturating": non_saturating}
 
 def gan_step(loss_of_logits):
     def step(state, real):
-        fake = sample_generator(state, len(real))
-        value = discriminator_step(state, real, fake)
-        fooled = generator_step(state, fake, loss_of_logits)
+        value = discriminator_step(state, real)
+        fooled = generator_step(state, len(real), loss_of_logits)
         return {"V": value, "D(G(z))": fooled}
 
     return step
@@ -969,8 +969,7 @@ def new_ring_state(seed):
 
 # What `detach` is for, seen: after a discriminator step no gradient has reached the generator.
 state = new_ring_state(0)
-points = ring().sample(256, session.random(8, session.device))
-discriminator_step(state, points, sample_generator(state, 256))
+discriminator_step(state, ring().sample(256, session.random(8, session.device)))
 assert all(parameter.grad is None for parameter in state.generator.parameters()), (
     "D's loss reached the generator"
 )
@@ -995,7 +994,7 @@ def generator_gradient(state, loss_of_logits):
 
 
 def head_start_step(state, real):
-    value = discriminator_step(state, real, sample_generator(state, len(real)))
+    value = discriminator_step(state, real)
     return {"V": value} | {
         name: generator_gradient(state, loss) for name, loss in LOSSES.items()
     }
@@ -1330,7 +1329,6 @@ plt.show()
 # ## To try
 #
 # 1. Give the generator of the chase Adam in place of plain gradient steps. Does the minimax generator escape, and why?
-# 2. Remove `.detach()` in `discriminator_step`. Which cell objects first? Leave that cell out: what does PyTorch then say
-#    in `generator_step`, and why?
+# 2. Remove `.detach()` in `discriminator_step`. Which cell objects first, and why do the samples not change?
 # 3. Smooth the labels of real samples to 0.9 in `discriminator_step`, then those of generated ones to 0.1. Which of the two
 #    changes hurts the generator after a head start, and which proposition says so?

@@ -11,7 +11,10 @@ from tools import notebooks
 SLIPS = {
     "optimal_discriminator": {
         "sign": ("loss = loss_of_logits(logits)", "loss = -loss_of_logits(logits)"),
-        "missing detach": ("state.discriminator(fake.detach())", "state.discriminator(fake)"),
+        "missing detach": (
+            "sample_generator(state, len(real)).detach()",
+            "sample_generator(state, len(real))",
+        ),
         "frozen generator": ("    state.generator_optimizer.step()\n", ""),
     }
 }
