@@ -216,8 +216,7 @@ def lab_step(device: torch.device) -> Callable[[State, Tensor], dict[str, Tensor
 def shared_step(state: State, real: Tensor) -> dict[str, Tensor]:
     """The same fakes for both players, as in the tutorial, and one pass of D over real and generated images.
 
-    Not the lab's step, but no more work than a step can do. On the lab's ring, sharing the fakes made the
-    non-saturating generator lose the modes; with batch norm, one pass gives another D.
+    Not the lab's step, but what could be saved: with batch norm, one pass gives another D.
     """
     fake = state.generator(torch.randn(len(real), LATENT_DIM, device=real.device, generator=state.noise))
     on_real, on_fake = state.discriminator(torch.cat([real, fake.detach()])).chunk(2)
@@ -456,7 +455,7 @@ def main(arguments: list[str]) -> None:
 on {datetime.date.today().isoformat()}, {machine}, Python {platform.python_version()}, torch {torch.__version__}, {images.name}, load before the run {load_before:.1f}.
 
 The same networks, batches of {BATCH} and Adam at 2e-4 on both sides. The *GAN* has the generator 100-128-256-512-1024-{images.images[0].numel()} with batch norm and the discriminator {images.images[0].numel()}-512-256-1; *WGAN-GP* has the same networks and five updates of the critic for one of the generator; the *DCGAN* has {WIDTH} channels at full resolution.
-Ours is `gancourse.training.run`, without checkpoints, with the step of `labs/{LAB.name}` (WGAN-GP: a step in this benchmark's file). The tutorial's loop reads PIL images one by one through a DataLoader, or, preloaded, batches from a tensor. Reading the files is in neither. The lab draws new noise for the generator's update, as in Goodfellow et al.'s Algorithm 1; the tutorial uses the fakes of the discriminator's update again and so is spared a pass through the generator. The rows "shared fakes and one pass" show what that and a single pass of D over real and generated images would save; the lab does neither, because on its ring the shared fakes cost the non-saturating generator the modes, and with batch norm one pass gives another D.
+Ours is `gancourse.training.run`, without checkpoints, with the step of `labs/{LAB.name}` (WGAN-GP: a step in this benchmark's file). The tutorial's loop reads PIL images one by one through a DataLoader, or, preloaded, batches from a tensor. Reading the files is in neither. The lab draws new noise for the generator's update, as in Goodfellow et al.'s Algorithm 1; the tutorial uses the fakes of the discriminator's update again and so is spared a pass through the generator. The rows "shared fakes and one pass" show what that and a single pass of D over real and generated images would save; with batch norm, one pass gives another D.
 Medians over {options.blocks} pairs of blocks of {options.steps} updates, taken in turns. Aims: end to end and preloaded. The recording of a step on CUDA was {"part of this run" if device.type == "cuda" else "not measured: there was no GPU"}.
 """  # noqa: E501
     parts = [head, *(report(images, device, threads, options) for threads in options.threads)]

@@ -958,10 +958,10 @@ def new_ring_state(seed):
         generator=generator,
         discriminator=discriminator,
         generator_optimizer=torch.optim.Adam(
-            generator.parameters(), lr=1e-3, betas=(0.5, 0.9), fused=True
+            generator.parameters(), lr=1e-3, betas=(0.5, 0.9)
         ),
         discriminator_optimizer=torch.optim.Adam(
-            discriminator.parameters(), lr=1e-3, betas=(0.5, 0.9), fused=True
+            discriminator.parameters(), lr=1e-3, betas=(0.5, 0.9)
         ),
         noise=session.random(100 + seed, session.device),
     )
