@@ -59,6 +59,9 @@ class Emulated:
 
     def record(self, function, generators):
         self.recorded += 1
+        for part in self.parts.values():
+            if isinstance(part, torch.optim.Adam) and not all(g["capturable"] for g in part.param_groups):
+                raise RuntimeError("param_groups' capturable is False.")
         saved = _Saved(self.parts)
         try:
             with Tape(generators) as tape:
@@ -132,6 +135,7 @@ def test_a_recorded_run_has_the_bits_of_a_plain_one(monkeypatch, capsys, precisi
     assert one[0].warmed == WARM_UP
     assert one[0].recorded == 1
     assert one[0].replayed == PROOF + STEPS - WARM_UP
+    assert not one[1].generator_optimizer.param_groups[0]["capturable"]
     assert_same(one, train(monkeypatch, captured=False, precision=precision))
     assert capsys.readouterr().out == ""
 
@@ -218,7 +222,7 @@ def reset():
         ({"step": reads_a_count}, "a Python variable that the step reads has changed; keep it in the state"),
         ({"step": draws_elsewhere}, "a generator that is not registered with the graph"),
         ({"step": counts_in_a_list}, "the recorded step does not give the bits of the plain one"),
-        ({"optimizer": {"fused": False}}, "operation not permitted when stream is capturing"),
+        ({"optimizer": {"fused": False}}, "param_groups' capturable is False."),
         ({"schedule": True}, "'schedule' is a StepLR, and the numbers it sets would stand still"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",

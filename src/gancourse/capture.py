@@ -127,7 +127,18 @@ class Captured:
             raise RuntimeError("a Python variable that the step reads has changed; keep it in the state")
         self.real = real.clone()
         self._forget_gradients()
-        self.replay, self.row = self.graphs.record(lambda: self.advance(self.real), self.generators)
+        # A fused optimiser computes alike with and without this flag, but refuses to be recorded without.
+        optimizers = (part for part in self.parts.values() if isinstance(part, torch.optim.Optimizer))
+        groups = [group for optimizer in optimizers for group in optimizer.param_groups]
+        groups = [group for group in groups if group.get("fused") and "capturable" in group]
+        before = [group["capturable"] for group in groups]
+        try:
+            for group in groups:
+                group["capturable"] = True
+            self.replay, self.row = self.graphs.record(lambda: self.advance(self.real), self.generators)
+        finally:
+            for group, capturable in zip(groups, before, strict=True):
+                group["capturable"] = capturable
 
     def _prove(self, real: Tensor, saved: "_Saved") -> None:
         outcomes = []
