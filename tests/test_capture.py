@@ -11,6 +11,7 @@ from torch.utils._pytree import tree_leaves
 from gancourse import training
 from gancourse.capture import PROOF, SHORTEST, WARM_UP, Captured, _Saved
 from gancourse.networks import MovingAverage, mlp
+from gancourse.penalties import zero_centered_penalty
 from gancourse.targets import ring
 from gancourse.training import State, run
 
@@ -128,15 +129,26 @@ def assert_same(one, other):
     assert all(torch.equal(a, b) for a, b in zip(everything(state), everything(plain_state), strict=True))
 
 
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_a_recorded_run_has_the_bits_of_a_plain_one(monkeypatch, capsys, precision):
+def penalised(state, real):
+    real.requires_grad_()
+    penalty = zero_centered_penalty(state.discriminator(real), real, 1.0)
+    state.discriminator_optimizer.zero_grad()
+    penalty.backward()
+    state.discriminator_optimizer.step()
+    return step(state, real) | {"R1": penalty}
+
+
+@pytest.mark.parametrize(
+    ("step", "precision"), [(step, "float32"), (step, "bfloat16"), (penalised, "float32")]
+)
+def test_a_recorded_run_has_the_bits_of_a_plain_one(monkeypatch, capsys, step, precision):
     monkeypatch.setattr(training, "has_bfloat16", lambda device: True)
-    one = train(monkeypatch, captured=True, precision=precision)
+    one = train(monkeypatch, captured=True, step=step, precision=precision)
     assert one[0].warmed == WARM_UP
     assert one[0].recorded == 1
     assert one[0].replayed == PROOF + STEPS - WARM_UP
     assert not one[1].generator_optimizer.param_groups[0]["capturable"]
-    assert_same(one, train(monkeypatch, captured=False, precision=precision))
+    assert_same(one, train(monkeypatch, captured=False, step=step, precision=precision))
     assert capsys.readouterr().out == ""
 
 

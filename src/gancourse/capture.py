@@ -135,7 +135,10 @@ class Captured:
         try:
             for group in groups:
                 group["capturable"] = True
-            self.replay, self.row = self.graphs.record(lambda: self.advance(self.real), self.generators)
+            # Detached, so that a step may ask for gradients at its batch.
+            self.replay, self.row = self.graphs.record(
+                lambda: self.advance(self.real.detach()), self.generators
+            )
         finally:
             for group, capturable in zip(groups, before, strict=True):
                 group["capturable"] = capturable
