@@ -7,7 +7,7 @@ PIP := $(RUN) -m pip install --quiet --disable-pip-version-check --constraint co
 MOVED := $(shell [ "`cat .venv/.test 2>/dev/null`" = "`pwd -P`" ] || echo moved)
 export OMP_NUM_THREADS := 1
 
-.PHONY: help book serve linkcheck labs homework test format address release measure features grade grade-demo student-edition clean moved
+.PHONY: help book serve linkcheck labs homework test format address release measure bench features grade grade-demo student-edition clean moved
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' Makefile
@@ -46,6 +46,9 @@ release: .venv/.test ## bump version, set-up cells and tag together: VERSION=0.2
 
 measure: .venv/.test ## measure time and memory of the labs (of one: LAB=stem; in one profile: PROFILE=cpu)
 	@$(RUN) -m tools.measure --lab "$(LAB)" --profile "$(PROFILE)"
+
+bench: .venv/.test ## measure training beside the usual tutorial's loop (on a quiet machine)
+	@$(RUN) -m benchmarks.speed --threads 1 2
 
 features: .venv/.test ## train the classifiers that score images anew (one: DATA=mnist)
 	@$(RUN) -m tools.train_features --data "$(DATA)"

@@ -894,7 +894,8 @@ _ = interact(
 #
 # The training step stands here in full; the loop around it (batches, progress bar, checkpoints) is the library's. In the
 # discriminator's step the generated points are **detached**: $D$ is fitted for a fixed $G$, as the theorem says. In the
-# generator's step they are not: the gradient must pass *through* $D$ into $G$, and only $G$'s optimiser moves.
+# generator's step they are not: the gradient passes *through* $D$ into $G$. Only `inputs` receive it, so none is computed
+# for the weights of $D$, and only $G$'s optimiser moves.
 
 # %% tags=["training"]
 LATENT_DIM = 2
@@ -921,7 +922,7 @@ def generator_step(state, n, loss_of_logits):
     logits = state.discriminator(sample_generator(state, n))
     loss = loss_of_logits(logits)
     state.generator_optimizer.zero_grad()
-    loss.backward()
+    loss.backward(inputs=list(state.generator.parameters()))
     state.generator_optimizer.step()
     return logits.sigmoid().mean()
 
@@ -1223,10 +1224,10 @@ image_state = State(
     generator=generator,
     discriminator=discriminator,
     generator_optimizer=torch.optim.Adam(
-        generator.parameters(), lr=5e-4, betas=(0.5, 0.999)
+        generator.parameters(), lr=5e-4, betas=(0.5, 0.999), fused=True
     ),
     discriminator_optimizer=torch.optim.Adam(
-        discriminator.parameters(), lr=5e-4, betas=(0.5, 0.999)
+        discriminator.parameters(), lr=5e-4, betas=(0.5, 0.999), fused=True
     ),
     noise=session.random(200, session.device),
 )

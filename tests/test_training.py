@@ -2,6 +2,7 @@ import copy
 import multiprocessing
 import os
 import random
+import re
 import signal
 import time
 
@@ -10,6 +11,7 @@ import pytest
 import torch
 from torch import nn
 
+from gancourse import training
 from gancourse.objectives import (
     OBJECTIVES,
     Objective,
@@ -29,7 +31,7 @@ def new_state(seed=0, rate=RATE, activation=nn.ReLU):
     network = nn.Sequential(nn.Linear(2, 8), activation(), nn.Dropout(0.2), nn.Linear(8, 1))
     return State(
         network=network,
-        optimizer=torch.optim.Adam(network.parameters(), lr=rate),
+        optimizer=torch.optim.Adam(network.parameters(), lr=rate, fused=True),
         noise=torch.Generator().manual_seed(seed),
         counter=torch.zeros(()),
     )
@@ -162,12 +164,14 @@ def test_a_finished_run_is_not_trained_again(tmp_path):
         {"seed": lambda: 5},
         {"batch_size": lambda: 17},
         {"steps": lambda: 121},
+        {"precision": lambda: "bfloat16"},
         {"data": lambda: ring(modes=7)},
         {"data": lambda: torch.ones(30, 2)},
     ],
     ids=lambda changes: next(iter(changes)),
 )
-def test_whatever_is_changed_starts_afresh_and_keeps_the_old_run(tmp_path, capsys, changes):
+def test_whatever_is_changed_starts_afresh_and_keeps_the_old_run(tmp_path, capsys, monkeypatch, changes):
+    monkeypatch.setattr(training, "has_bfloat16", lambda device: True)
     _, first = train(tmp_path)
     before = (first.folder / "checkpoint.pt").read_bytes()
     capsys.readouterr()
@@ -284,8 +288,103 @@ def test_impossible_settings_are_told():
     for wrong in ({"steps": 0}, {"batch_size": 0}):
         with pytest.raises(ValueError, match="at least one step and one example"):
             train(**wrong)
+    with pytest.raises(ValueError, match="one of float32, bfloat16; got 'float16'"):
+        train(precision="float16")
     with pytest.raises(TypeError, match="'rate' is a float"):
         State(rate=0.1)
+
+
+def watched(seen):
+    """A step that notes the precision of the products, of what a network returns, and of what it learns."""
+
+    def watching(state, real):
+        hook = state.network[0].register_forward_hook(lambda *call: seen.append(call[2].dtype))
+        logits = state.network(real)
+        hook.remove()
+        before = state.network(real[:1]).detach()
+        state.optimizer.zero_grad()
+        logits.square().mean().backward()
+        state.optimizer.step()
+        weight = state.network[0].weight
+        seen.extend([logits.dtype, weight.dtype, weight.grad.dtype])
+        seen.append(bool((state.network(real[:1]) != before).any()))
+        return {"loss": logits.mean()}
+
+    return watching
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_only_the_networks_compute_coarsely_and_an_update_shows_at_once(monkeypatch, precision):
+    monkeypatch.setattr(training, "has_bfloat16", lambda device: True)
+    seen = []
+    state = new_state()
+    state.network.eval()  # without dropout, so that only an update can change an output
+    _, result = train(
+        state=state,
+        steps=1,
+        step=watched(seen),
+        precision=precision,
+        snapshot=lambda s: s.network(torch.full((1, 2), 1 / 3)),
+        snapshot_at=[1],
+    )
+    assert seen == [getattr(torch, precision), torch.float32, torch.float32, torch.float32, True]
+    assert torch.equal(result.snapshots[1], state.network(torch.full((1, 2), 1 / 3)))
+    assert not state.network._forward_hooks
+    assert not torch.is_autocast_enabled("cpu")
+
+
+def test_a_step_that_fails_in_bfloat16_leaves_no_trace(monkeypatch):
+    def wrong(state, real):
+        return {"loss": state.network(real.repeat(1, 2)).mean()}
+
+    monkeypatch.setattr(training, "has_bfloat16", lambda device: True)
+    state = new_state()
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+        train(state=state, step=wrong, precision="bfloat16")
+    assert not state.network._forward_hooks
+    assert not torch.is_autocast_enabled("cpu")
+
+
+def test_a_run_in_bfloat16_resumes_bit_for_bit(tmp_path, monkeypatch):
+    def stop(state):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(training, "has_bfloat16", lambda device: True)
+    whole, expected = train(precision="bfloat16", snapshot_at=[100])
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path, precision="bfloat16", snapshot_at=[100], snapshot=stop)
+    state, result = train(tmp_path, precision="bfloat16", snapshot_at=[100])
+    assert result.resumed_at == 50
+    assert torch.equal(weights(state), weights(whole))
+    assert np.array_equal(result.history["loss"], expected.history["loss"])
+
+
+def test_without_the_hardware_all_is_float32_and_one_line_says_so(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(training, "has_bfloat16", lambda device: False)
+    state, result = train(tmp_path, precision="bfloat16")
+    assert capsys.readouterr().out == "toy: this CPU does not multiply in bfloat16, so all is float32\n"
+    assert torch.equal(weights(state), weights(train()[0]))
+    assert train(tmp_path)[1].folder == result.folder
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("flags\t\t: fpu avx512f avx512_bf16 amx_tile", True),
+        ("Features\t: fp asimd bf16 i8mm", True),
+        ("flags\t\t: fpu avx2 avx512f", False),
+        ("model name\t: bf16 is only in my name", False),
+    ],
+)
+def test_the_hardware_is_asked_for_bfloat16(monkeypatch, line, found):
+    monkeypatch.setattr(training.Path, "exists", lambda path: True)
+    monkeypatch.setattr(training.Path, "read_text", lambda path, encoding: f"processor\t: 0\n{line}\n")
+    assert training.has_bfloat16(torch.device("cpu")) is found
+
+
+def test_the_bar_shows_the_quantities_and_the_time_left(capsys):
+    train()
+    assert re.search(r"120/120 \[\d\d:\d\d<\d\d:\d\d, .*step/s, loss=\d\.\d{3}", capsys.readouterr().err)
 
 
 def test_a_state_holds_what_cannot_be_seen_from_outside():

@@ -4,13 +4,15 @@ A lab writes `step(state, real)`, a plain PyTorch function; `run` calls it. Ever
 in a `State`, so a run that was killed continues from its last checkpoint as if it had never stopped.
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import inspect
 import io
 import os
+import re
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,8 +21,11 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
+from gancourse.capture import SHORTEST, Captured, CudaGraphs, Graphs
+
 FLUSH = 50
 CHECKPOINT_SECONDS = 15.0
+PRECISIONS = ("float32", "bfloat16")
 _MAGIC = b"gancourse checkpoint 1\n"
 
 
@@ -119,11 +124,15 @@ def run(
     name: str,
     folder: Path | None = None,
     seed: int = 0,
+    precision: str = "float32",
     snapshot: Callable[[State], Tensor] | None = None,
     snapshot_at: Iterable[int] = (),
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
 ) -> Run:
     """Train: call `step(state, real)` `steps` times on fresh batches.
+
+    On CUDA the step becomes one recorded graph where that gives the same bits (see `gancourse.capture`);
+    where it does not, one line says why and the steps stay plain.
 
     Args:
         step: the training step on the lab's page. It changes what is in `state` and returns named scalars.
@@ -134,9 +143,12 @@ def run(
         batch_size: examples in a batch.
         name: what the progress bar and the folder of the run are called.
         folder: where runs are kept. A run is identified by the source of its step, the start values in
-            `state`, data, batch size, steps and seed: the same run continues where it stopped, a changed one
-            starts afresh beside it. None keeps nothing.
+            `state`, data, batch size, steps, seed and precision: the same run continues where it stopped, a
+            changed one starts afresh beside it. None keeps nothing.
         seed: of the batches.
+        precision: "bfloat16" lets the networks in `state` multiply in bfloat16 while a step calls them.
+            Weights, what the networks return, losses, penalties, optimisers and snapshots stay in float32.
+            Where the hardware has no such instructions, one line says so and all is float32.
         snapshot: called without gradients after the steps in `snapshot_at` (0 is before the first).
         snapshot_at: steps at which to call it.
         checkpoint_seconds: at least so many seconds between two checkpoints.
@@ -144,21 +156,36 @@ def run(
     Raises:
         TrainingDiverged: a recorded quantity is NaN or infinite; names the step and what to try.
         CheckpointError: the run's checkpoint is damaged; it is not overwritten.
-        ValueError: no steps, an empty batch, or a step that does not return scalars.
+        ValueError: no steps, an empty batch, an unknown precision, or a step that does not return scalars.
     """
     if steps < 1 or batch_size < 1:
         raise ValueError(f"Training needs at least one step and one example; got {steps=}, {batch_size=}.")
+    if precision not in PRECISIONS:
+        raise ValueError(f"The precision is one of {', '.join(PRECISIONS)}; got {precision!r}.")
     device = data.device if isinstance(data, Tensor) else _device(state)
+    if precision == "bfloat16" and not has_bfloat16(device):
+        print(f"{name}: this {device.type.upper()} does not multiply in bfloat16, so all is float32")
+        precision = "float32"
     batches = torch.Generator(device).manual_seed(seed)
     at = {int(number) for number in snapshot_at} if snapshot is not None else set()
     progress = _Progress(state, batches)
     path = None
     if folder is not None:
-        path = _place(Path(folder), name, _fingerprint(step, state, data, steps, batch_size, seed))
+        path = _place(
+            Path(folder), name, _fingerprint(step, state, data, (steps, batch_size, seed, precision))
+        )
         progress.load(path)
     resumed_at = progress.done
     if 0 in at and progress.done == 0:
         progress.take_snapshot(snapshot)
+
+    def advance(real: Tensor) -> Tensor:
+        with _computing_in(precision, state, device):
+            return progress.row(step(state, real))
+
+    graphs = _graphs(device)
+    if graphs is not None and steps - progress.done >= SHORTEST:
+        advance = Captured(advance, vars(state), lambda: _constants(step), _plainly(name), graphs)
 
     buffer: list[Tensor] = []
     saved_at = time.monotonic()
@@ -171,7 +198,7 @@ def run(
                 real = data[chosen]
             else:
                 real = data.sample(batch_size, generator=batches)
-            buffer.append(progress.row(step(state, real)))
+            buffer.append(advance(real))
             # Values stay on the device until a flush: reading each at once would stall a GPU at every step.
             if len(buffer) == FLUSH or number == steps or number in at:
                 progress.record(buffer)
@@ -277,6 +304,56 @@ class _Progress:
         self.snapshots = content["snapshots"]
 
 
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether a device has instructions that multiply in bfloat16; emulated, it is slower than float32."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    information = Path("/proc/cpuinfo")
+    if device.type != "cpu" or not information.exists():
+        return False
+    found = re.search(r"^(?:flags|Features)\s*:(.*)$", information.read_text(encoding="utf-8"), re.MULTILINE)
+    return found is not None and not {"avx512_bf16", "amx_bf16", "bf16"}.isdisjoint(found[1].split())
+
+
+@contextlib.contextmanager
+def _computing_in(precision: str, state: State, device: torch.device) -> Iterator[None]:
+    """Let the networks of a state, and nothing else, compute in a precision and return float32."""
+    contexts: list[torch.autocast] = []
+
+    # One context a call: autocast keeps its copies of the weights until a context ends, and one around the
+    # whole step would show a discriminator as it was before its update.
+    def begin(network: nn.Module, inputs: Any) -> None:
+        contexts.append(torch.autocast(device.type, dtype=torch.bfloat16))
+        contexts[-1].__enter__()
+
+    def end(network: nn.Module, inputs: Any, output: Any) -> Any:
+        contexts.pop().__exit__(None, None, None)
+        return output.float() if isinstance(output, Tensor) and output.dtype == torch.bfloat16 else output
+
+    with contextlib.ExitStack() as hooks:
+        parts = {id(part): part for part in vars(state).values()} if precision == "bfloat16" else {}
+        for network in (part for part in parts.values() if isinstance(part, nn.Module)):
+            hooks.enter_context(network.register_forward_pre_hook(begin))
+            hooks.enter_context(network.register_forward_hook(end, always_call=True))
+        yield
+
+
+def _graphs(device: torch.device) -> Graphs | None:
+    return CudaGraphs() if device.type == "cuda" else None
+
+
+def _plainly(name: str) -> Callable[[str], None]:
+    return lambda reason: print(f"{name}: steps are not recorded as a CUDA graph: {reason}")
+
+
+def _constants(step: Step) -> str:
+    """What a step reads besides its arguments; empty where its source cannot be found."""
+    try:
+        return repr(_meaning(step, set()))
+    except OSError:
+        return ""
+
+
 def _device(state: State) -> torch.device:
     for part in vars(state).values():
         if isinstance(part, nn.Module):
@@ -301,11 +378,9 @@ def _place(folder: Path, name: str, key: str) -> Path:
     return path
 
 
-def _fingerprint(
-    step: Step, state: State, data: Tensor | Sampler, steps: int, batch_size: int, seed: int
-) -> str:
+def _fingerprint(step: Step, state: State, data: Tensor | Sampler, settings: tuple[Any, ...]) -> str:
     """Hash of all that decides how a run ends."""
-    digest = hashlib.sha256(repr((steps, batch_size, seed)).encode())
+    digest = hashlib.sha256(repr(settings).encode())
     # Two activations, or two optimisers, can have equal state dicts: their descriptions tell them apart.
     forms = [repr(part) if isinstance(part, nn.Module) else type(part) for part in vars(state).values()]
     for part in (_meaning(step, set()), state.state_dict(), forms, data):

@@ -1,0 +1,90 @@
+"""The benchmarks of training run and measure the lab's step; times are not judged."""
+
+import copy
+import re
+
+import pytest
+import torch
+
+from benchmarks import precision, speed
+from gancourse.data import digits
+
+CPU = torch.device("cpu")
+
+
+def test_the_report_has_a_row_for_every_way(tmp_path, monkeypatch):
+    monkeypatch.setattr(speed, "has_bfloat16", lambda device: True)
+    monkeypatch.setattr("gancourse.training.has_bfloat16", lambda device: True)
+    threads = torch.get_num_threads()
+    tiny = ["--blocks", "1", "--steps", "1", "--data", "digits", "--matrix", "64"]
+    speed.main([*tiny, "--to", str(tmp_path / "speed.md")])
+    torch.set_num_threads(threads)
+    text = (tmp_path / "speed.md").read_text(encoding="utf-8")
+    assert "python -m benchmarks.speed --blocks 1" in text
+    for game in speed.GAMES:
+        for way in ("tutorial, end to end", "tutorial, preloaded"):
+            assert re.search(rf"^\| {game}: {way} \| [\d.]+ \|  \|  \|  \|$", text, re.MULTILINE)
+        for way, aims in (("float32", "2 and 1.6"), ("bfloat16", "3 and 2")):
+            row = rf"^\| {game}: ours, {way} \| [\d.]+ \| [\d.]+ \| [\d.]+ \| {aims} \|$"
+            assert re.search(row, text, re.MULTILINE)
+    assert "nan" not in text
+
+
+def test_what_is_measured_is_the_step_of_the_lab(monkeypatch, tmp_path):
+    step = speed.lab_step(CPU)
+    assert step.__code__.co_filename == str(speed.LAB)
+    state = speed.new_state(speed.GAMES["GAN"], 8, CPU, fused=True)
+    before = copy.deepcopy(state.state_dict())
+    values = step(state, digits().images[: speed.BATCH])
+    assert list(values) == ["V", "D(G(z))"]
+    for player in ("generator", "discriminator"):
+        old, new = before[player]["weights"], getattr(state, player).state_dict()
+        assert any(not torch.equal(old[key], new[key]) for key in old)
+    renamed = tmp_path / "lab.py"
+    renamed.write_text(speed.LAB.read_text(encoding="utf-8").replace("def gan_step", "def other"), "utf-8")
+    monkeypatch.setattr(speed, "LAB", renamed)
+    with pytest.raises(ValueError, match=r"lab\.py defines no function 'gan_step'"):
+        speed.lab_step(CPU)
+
+
+def test_the_tutorial_sees_the_same_images():
+    images = digits().images
+    one_by_one = speed.PicturesOneByOne(images)
+    assert len(one_by_one) == len(images)
+    for index in (0, 500, 1796):
+        assert torch.allclose(one_by_one[index], images[index], atol=0.51 / 127.5)  # half a grey level
+    assert next(speed.batches_one_by_one(images)).shape == (speed.BATCH, 1, 8, 8)
+    assert next(speed.batches_preloaded(images)).shape == (speed.BATCH, 1, 8, 8)
+
+
+@pytest.mark.parametrize("name", speed.GAMES)
+def test_both_sides_train_networks_of_the_same_size(name):
+    game = speed.GAMES[name]
+    ways = speed.blocks_of(name, digits().images, 1, ["float32"])
+    ours, tutorial = (speed.flops(ways[way], 1) for way in ("float32", "tutorial, preloaded"))
+    assert 0.6 < ours / tutorial < 1.4  # they differ in passes through G and in gradients nobody needs
+    pixels = digits().images.shape[-1]
+    state = speed.new_state(game, pixels, CPU)
+    before = copy.deepcopy(state.state_dict())
+    speed.tutorial_updates(game, state, speed.batches_preloaded(digits().images), 1)
+    for player in ("generator", "discriminator"):
+        old, new = before[player]["weights"], getattr(state, player).state_dict()
+        assert all(not torch.equal(old[key], new[key]) for key in old if key.endswith("weight"))
+
+
+def test_operations_are_counted():
+    a, b = torch.ones(3, 4), torch.ones(4, 5)
+    assert speed.flops(lambda: a @ b, 1) == 2 * 3 * 4 * 5
+
+
+def test_the_quality_of_both_precisions_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(precision, "has_bfloat16", lambda device: True)
+    monkeypatch.setattr("gancourse.training.has_bfloat16", lambda device: True)
+    tiny = ["--data", "digits", "--steps", "2", "--seeds", "1", "--samples", "100"]
+    precision.main([*tiny, "--to", str(tmp_path / "precision.md")])
+    text = (tmp_path / "precision.md").read_text(encoding="utf-8")
+    for way in ("float32", "bfloat16"):
+        assert re.search(rf"^\| {way} \| 0 \| [\d.]+ \| [\d.]+ \| [\d.]+ \| \d+ \|$", text, re.MULTILINE)
+    monkeypatch.setattr(precision, "has_bfloat16", lambda device: False)
+    with pytest.raises(SystemExit, match="nothing to compare"):
+        precision.main(tiny)
