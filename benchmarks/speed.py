@@ -458,9 +458,11 @@ The same networks, batches of {BATCH} and Adam at 2e-4 on both sides. The *GAN* 
 Ours is `gancourse.training.run`, without checkpoints, with the step of `labs/{LAB.name}` (WGAN-GP: a step in this benchmark's file). The tutorial's loop reads PIL images one by one through a DataLoader, or, preloaded, batches from a tensor. Reading the files is in neither. The lab draws new noise for the generator's update, as in Goodfellow et al.'s Algorithm 1; the tutorial uses the fakes of the discriminator's update again and so is spared a pass through the generator. The rows "shared fakes and one pass" show what that and a single pass of D over real and generated images would save; with batch norm, one pass gives another D.
 Medians over {options.blocks} pairs of blocks of {options.steps} updates, taken in turns. Aims: end to end and preloaded. The recording of a step on CUDA was {"part of this run" if device.type == "cuda" else "not measured: there was no GPU"}.
 """  # noqa: E501
-    parts = [head, *(report(images, device, threads, options) for threads in options.threads)]
-    options.to.write_text("\n".join(parts), encoding="utf-8")
-    print("\n".join(parts))
+    text = head
+    for threads in options.threads:
+        text += "\n" + report(images, device, threads, options)
+        options.to.write_text(text, encoding="utf-8")
+    print(text)
 
 
 if __name__ == "__main__":
