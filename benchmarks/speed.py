@@ -280,6 +280,12 @@ def blocks_of(
     return ways
 
 
+def clock() -> float:
+    """Seconds of processor time where one thread does all the work, so that other programs do not count."""
+    alone = torch.get_num_threads() == 1 and not torch.cuda.is_available()
+    return time.process_time() if alone else time.perf_counter()
+
+
 def time_in_turns(ways: dict[str, Callable[[], None]], blocks: int) -> dict[str, list[float]]:
     """Seconds of every block, all ways in turns, in another order each time."""
     for block in ways.values():
@@ -287,9 +293,9 @@ def time_in_turns(ways: dict[str, Callable[[], None]], blocks: int) -> dict[str,
     seconds: dict[str, list[float]] = {way: [] for way in ways}
     for turn in range(blocks):
         for way in list(ways)[:: 1 if turn % 2 else -1]:
-            begun = time.perf_counter()
+            begun = clock()
             ways[way]()
-            seconds[way].append(time.perf_counter() - begun)
+            seconds[way].append(clock() - begun)
     return seconds
 
 
@@ -304,10 +310,10 @@ def best(function: Callable[[], object], device: torch.device, repeats: int = 5)
     found = []
     for _ in range(repeats):
         synchronize(device)
-        begun = time.perf_counter()
+        begun = clock()
         function()
         synchronize(device)
-        found.append(time.perf_counter() - begun)
+        found.append(clock() - begun)
     return min(found)
 
 
@@ -355,16 +361,16 @@ KINDS = {
 def shares(block: Callable[[], None]) -> dict[str, float]:
     """Share of the processor's time in each kind of operation, from the profiler, on the CPU."""
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
-        begun = time.perf_counter()
+        begun = clock()
         block()
-        wall = time.perf_counter() - begun
+        whole = clock() - begun
     spent = dict.fromkeys([*KINDS, "other operations"], 0.0)
     for event in profile.key_averages():
         name = event.key.removeprefix("aten::")
         kind = next((kind for kind, parts in KINDS.items() if any(part in name for part in parts)), None)
         if event.key.startswith("aten::"):
             spent[kind or "other operations"] += event.self_cpu_time_total / 1e6
-    spent["Python, autograd and the profiler"] = max(0.0, wall - sum(spent.values()))
+    spent["Python, autograd and the profiler"] = max(0.0, whole - sum(spent.values()))
     return {kind: seconds / sum(spent.values()) for kind, seconds in spent.items()}
 
 
@@ -456,11 +462,13 @@ on {datetime.date.today().isoformat()}, {machine}, Python {platform.python_versi
 
 The same networks, batches of {BATCH} and Adam at 2e-4 on both sides. The *GAN* has the generator 100-128-256-512-1024-{images.images[0].numel()} with batch norm and the discriminator {images.images[0].numel()}-512-256-1; *WGAN-GP* has the same networks and five updates of the critic for one of the generator; the *DCGAN* has {WIDTH} channels at full resolution.
 Ours is `gancourse.training.run`, without checkpoints, with the step of `labs/{LAB.name}` (WGAN-GP: a step in this benchmark's file). The tutorial's loop reads PIL images one by one through a DataLoader, or, preloaded, batches from a tensor. Reading the files is in neither. The lab draws new noise for the generator's update, as in Goodfellow et al.'s Algorithm 1; the tutorial uses the fakes of the discriminator's update again and so is spared a pass through the generator. The rows "shared fakes and one pass" show what that and a single pass of D over real and generated images would save; with batch norm, one pass gives another D.
-Medians over {options.blocks} pairs of blocks of {options.steps} updates, taken in turns. Aims: end to end and preloaded. The recording of a step on CUDA was {"part of this run" if device.type == "cuda" else "not measured: there was no GPU"}.
+Medians over {options.blocks} pairs of blocks of {options.steps} updates, taken in turns; on one thread of a CPU, seconds are of processor time, so that other programs do not count, though they slow caches and shared cores. Aims: end to end and preloaded. The recording of a step on CUDA was {"part of this run" if device.type == "cuda" else "not measured: there was no GPU"}.
 """  # noqa: E501
-    parts = [head, *(report(images, device, threads, options) for threads in options.threads)]
-    options.to.write_text("\n".join(parts), encoding="utf-8")
-    print("\n".join(parts))
+    text = head
+    for threads in options.threads:
+        text += "\n" + report(images, device, threads, options)
+        options.to.write_text(text, encoding="utf-8")
+    print(text)
 
 
 if __name__ == "__main__":
