@@ -17,7 +17,7 @@ all it can tell in its place is an answer that the trusted side then judges.
 
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import pairwise
 from typing import Any
 
@@ -28,7 +28,6 @@ from torch import nn
 from grading.plain import NotPlain, plain
 
 ACTIVATIONS = {"tanh": nn.Tanh, "leaky_relu": lambda: nn.LeakyReLU(0.2)}
-DETAIL = 500
 
 
 class _Raised(Exception):
@@ -39,8 +38,8 @@ def answer(namespace: dict[str, Any], request: dict[str, Any]) -> dict[str, Any]
     """Serve one request with the functions in `namespace`.
 
     The answer is `{"status": "ok", "value": {...}}`, or has another status: `missing`; `raised`, with
-    `kinds`, the names of the exception's classes, and `detail`, its text; `wrong`, with `detail`, when what
-    came back is no plain data. Raises ValueError when the request itself is not one.
+    `kinds`, the names of the exception's classes, but not its text, which may hold the inputs; `wrong`, with
+    `detail`, when what came back is no plain data. Raises ValueError when the request itself is not one.
     """
     request = plain(request)
     if request.get("adapter") not in ADAPTERS:
@@ -53,9 +52,7 @@ def answer(namespace: dict[str, Any], request: dict[str, Any]) -> dict[str, Any]
             warnings.simplefilter("ignore")
             value = ADAPTERS[request["adapter"]](function, request["values"])
     except _Raised as raised:
-        error = raised.__cause__
-        kinds = [kind.__name__ for kind in type(error).__mro__]
-        return {"status": "raised", "kinds": kinds, "detail": _text(error)}
+        return {"status": "raised", "kinds": kinds_of(raised.__cause__)}
     try:
         return {"status": "ok", "value": plain(value)}
     except NotPlain as problem:
@@ -71,11 +68,15 @@ def _theirs() -> Iterator[None]:
         raise _Raised from error
 
 
-def _text(error: BaseException | None) -> str:
-    try:
-        return str(error)[:DETAIL]
-    except Exception:
-        return ""
+def kinds_of(error: BaseException | None) -> list[str]:
+    """The names of an exception's classes, the most special first; MemoryError where torch lacks memory."""
+    kinds = ["Exception"]
+    # A student's class may have names, and a text, that raise in their turn.
+    with suppress(BaseException):
+        kinds = [str(kind.__name__) for kind in type(error).__mro__]
+        if "can't allocate memory" in str(error):
+            kinds.insert(0, "MemoryError")
+    return kinds
 
 
 def _arrays(function: Callable, values: list[Any]) -> dict[str, Any]:

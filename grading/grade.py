@@ -95,7 +95,7 @@ def _is_done(record: Record | None, handed: Handed, basis: str) -> bool:
 
 
 def _fingerprint(handed: Handed, basis: str) -> str:
-    return fingerprint(basis, *((file.path, file.content or file.problem) for file in handed.files))
+    return fingerprint(basis, *((file.path, file.digest, file.problem) for file in handed.files))
 
 
 def _all(job: _Job, store: Records, todo: list[Handed], workers: int, progress: bool) -> Run:

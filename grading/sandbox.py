@@ -15,6 +15,7 @@ import subprocess
 import sys
 import sysconfig
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,7 +29,9 @@ MEMORY = GIB
 """Bytes that all processes of one worker may hold together."""
 TEMPORARY = 256 * 2**20
 PROCESSES = 48
-START_SECONDS = 120.0
+START_SECONDS = 40.0
+PATIENCE = 3.0
+"""How many seconds may go by for each second of computing that a submission may take."""
 TICK = 0.1
 # Users that no Debian package creates; a worker's own, so that one cannot use up the processes of another.
 FIRST_USER = 61184
@@ -122,8 +125,12 @@ class Worker:
     """One process with one student's code, and all processes that this code starts."""
 
     def __init__(self, place: Workplace, slot: int) -> None:
+        self.peak = 0
+        self.charged = 0.0
         self._parts: list[bytes] = []
         self._number = 0
+        self._computed = 0.0
+        self._closed = False
         self._init: int | None = None
         limits = {
             "CORE": 0,
@@ -147,13 +154,14 @@ class Worker:
             limits["NPROC"] += _tasks_of(os.getuid())
         os.set_blocking(self._process.stdin.fileno(), False)
         os.set_blocking(self._process.stdout.fileno(), False)
-        self.peak = 0
         try:
             answer = self._exchange({"user": user, "limits": limits}, START_SECONDS)
         except Lost as lost:
-            self.close()
+            self._process.kill()
             said = self._process.stderr.read().decode("utf-8", "replace").strip()
+            self.close()
             raise NoSandbox(said.splitlines()[-1] if said else str(lost)) from None
+        self.starting, self.charged = self.charged, 0.0
         if answer != {"status": "ready"}:
             self.close()
             raise NoSandbox(f"the worker answered {answer!r:.200} instead of being ready")
@@ -167,7 +175,9 @@ class Worker:
     def ask(self, request: dict[str, Any], seconds: float) -> Any:
         """Send a request and return the answer, whatever it is.
 
-        Raises Lost, and ends the worker, when there is none in time, or no worker any more.
+        A second is charged for each one that the worker's processes compute, or for every `PATIENCE` that go
+        by: what else this machine has to do is not the student's doing. The sum is in `charged`.
+        Raises Lost, and ends the worker, when `seconds` are charged without an answer, or no worker is left.
         """
         try:
             return self._exchange(request, seconds)
@@ -177,42 +187,57 @@ class Worker:
 
     def close(self) -> None:
         """End every process of this worker and wait until they are gone."""
-        family = self._family()
-        with suppress(ProcessLookupError):
-            os.kill(self._process.pid, signal.SIGKILL)
-        # The end of its first process takes a pid namespace with it; without one there is only this list.
-        for process in [self._init] if self._init else family:
-            with suppress(ProcessLookupError, TypeError):
-                os.kill(process, signal.SIGKILL)
+        if self._closed:
+            return
+        self._closed = True
+        if not self._init:
+            for process in self._family():
+                _kill(process)
+        elif self._process.poll() is None:
+            # The end of its first process takes a pid namespace with it, and bubblewrap, its parent, reaps it
+            # and ends. Killed first, bubblewrap would leave that to whoever adopts orphans here, in his time.
+            _kill(self._init)
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(10)
+        self._process.kill()
         self._process.wait()
-        deadline = time.monotonic() + 10
-        while self._init and Path(f"/proc/{self._init}").exists() and time.monotonic() < deadline:
-            time.sleep(0.005)
-        for pipe in (self._process.stdin, self._process.stdout):
+        for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
             with suppress(OSError):
                 pipe.close()
 
     def _exchange(self, request: dict[str, Any], seconds: float) -> Any:
+        begun, computed, before = time.monotonic(), self._computed, self.charged
+
+        def charge() -> float:
+            passed = (time.monotonic() - begun) / PATIENCE
+            charged = max(passed, self._computed - computed)
+            self.charged = before + charged
+            return charged
+
+        try:
+            return self._talk(request, seconds, charge)
+        finally:
+            self._look()
+            charge()
+
+    def _talk(self, request: dict[str, Any], seconds: float, charge: Callable[[], float]) -> Any:
         """Send a request and wait for the answer with its number; other lines count for nothing."""
         self._number += 1
         self._parts = []
         line, sent = wire.encode({**request, "number": self._number}), 0
-        deadline, received, checked = time.monotonic() + seconds, 0, 0.0
+        received, looked = 0, time.monotonic()
         send, receive = self._process.stdin, self._process.stdout
         with selectors.DefaultSelector() as selector:
             selector.register(send, selectors.EVENT_WRITE)
             selector.register(receive, selectors.EVENT_READ)
             while True:
-                now = time.monotonic()
-                if now >= deadline:
-                    raise Lost("timeout", f"It was still running after {seconds:.0f} seconds.")
-                if now - checked >= TICK:
-                    checked = now
-                    held = self._memory()
-                    self.peak = max(self.peak, held)
-                    if held > MEMORY:
+                if time.monotonic() - looked >= TICK:
+                    looked = time.monotonic()
+                    if self._look() > MEMORY:
                         raise Lost("memory", f"It held more than {MEMORY // GIB} GiB of memory.")
-                for key, _ in selector.select(min(TICK, deadline - now)):
+                if charge() >= seconds:
+                    raise Lost("timeout", f"It was still running after {seconds:.0f} seconds.")
+                for key, _ in selector.select(TICK):
                     if key.fileobj is send:
                         with suppress(BlockingIOError):
                             try:
@@ -240,6 +265,14 @@ class Worker:
                         if answer is not None:
                             return answer
 
+    def _look(self) -> int:
+        """Note how much memory the worker's processes hold, and how long they have computed."""
+        family = self._family()
+        held = self._memory(family)
+        self.peak = max(self.peak, held)
+        self._computed = max(self._computed, sum(map(_computed, family)))
+        return held
+
     def _answer(self, line: bytes) -> Any:
         """What a line says in answer to the present request; None for all other lines."""
         try:
@@ -263,14 +296,28 @@ class Worker:
                     waiting += map(int, text.split())
         return found
 
-    def _memory(self) -> int:
-        """Bytes that the worker's processes hold, without what they share with files on disk."""
-        family = self._family()
+    @staticmethod
+    def _memory(family: list[int]) -> int:
+        """Bytes that these processes hold, without what they share with files on disk."""
         held = sum(_memory_of(process, "status", ("RssAnon:", "RssShmem:")) for process in family)
         if held <= MEMORY:
             return held
         # Forked processes share most of their memory; the kernel takes longer to say what is theirs.
         return sum(_memory_of(process, "smaps_rollup", ("Pss_Anon:", "Pss_Shmem:")) for process in family)
+
+
+def _kill(process: int) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(process, signal.SIGKILL)
+
+
+def _computed(process: int) -> float:
+    """Seconds of processor time of a process and of those below it that it has outlived."""
+    with suppress(OSError, ValueError, IndexError):
+        # The name, in brackets, may hold spaces and brackets of its own.
+        fields = Path(f"/proc/{process}/stat").read_bytes().rpartition(b")")[2].split()
+        return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+    return 0.0
 
 
 def _memory_of(process: int, file: str, fields: tuple[str, ...]) -> int:

@@ -2,8 +2,8 @@
 
 Requests come as lines on standard input, answers leave as lines on standard output; see `grading.wire`.
 The first line holds the settings: `user` (to become, or None) and `limits` (of `resource`, by name).
-After it `{"run": source}` executes a cell and `{"call": request}` is for `grading.adapter`. Every request has
-a `number`, which the answer repeats.
+After it `{"read": source}` takes a cell apart, `{"run": source}` executes the Python of one, and
+`{"call": request}` is for `grading.adapter`. Every request has a `number`, which the answer repeats.
 
 All that the student's code can do to this module is to spoil its own answers: what is right is decided
 elsewhere.
@@ -50,33 +50,34 @@ def main() -> None:
     while line := requests.readline():
         request = wire.decode(line)
         try:
-            if "run" in request:
+            if "read" in request:
+                python, ignored = without_magics(request["read"])
+                answer = {"status": "ok", "python": python, "ignored": ignored}
+            elif "run" in request:
                 answer = run(request["run"], module.__dict__)
             else:
                 answer = adapter.answer(module.__dict__, request["call"])
         except BaseException as error:
-            answer = _failure("raised", error)
+            answer = _failure(error)
         if os.getpid() != own:
             os._exit(0)  # the student forked, and this is the child
         try:
             _send(answers, request["number"], answer)
         except ValueError:
-            said = {"status": "wrong", "detail": "returned a number with too many digits"}
+            said = {"status": "wrong", "detail": "returned more than can be written down"}
             _send(answers, request["number"], said)
 
 
 def run(source: str, namespace: dict[str, Any]) -> dict[str, Any]:
-    """Execute a cell as Jupyter would, up to the first statement that fails.
+    """Execute the Python of a cell, up to the first statement that fails.
 
-    Answers `status` (`ok`, or `raised` with `kinds`, `detail` and `line`) and `ignored`: the lines for the
-    shell or for IPython, which are not executed.
+    Answers `status`: `ok`, or `raised` with `kinds`, `detail` and `line`.
     """
-    source, ignored = without_magics(source)
     try:
         exec(compile(source, "<cell>", "exec", dont_inherit=True), namespace)
     except BaseException as error:
-        return {**_failure("raised", error), "line": _line(error), "ignored": ignored}
-    return {"status": "ok", "ignored": ignored}
+        return {**_failure(error), "line": _line(error)}
+    return {"status": "ok"}
 
 
 def without_magics(source: str) -> tuple[str, list[str]]:
@@ -161,12 +162,14 @@ def _confine(settings: dict[str, Any]) -> None:
         file.write("1000")
 
 
-def _failure(status: str, error: BaseException) -> dict[str, Any]:
+def _failure(error: BaseException) -> dict[str, Any]:
+    from grading.adapter import kinds_of
+
     try:
         detail = str(error.msg if isinstance(error, SyntaxError) else error)[:DETAIL]
     except BaseException:
         detail = ""
-    return {"status": status, "kinds": [kind.__name__ for kind in type(error).__mro__], "detail": detail}
+    return {"status": "raised", "kinds": kinds_of(error), "detail": detail}
 
 
 def _line(error: BaseException) -> int | None:

@@ -12,11 +12,13 @@ from tests.grading.submissions import (
     RATIO,
     STEM,
     Kind,
+    add_before,
     added_kind,
     bytes_kind,
     cell,
     dumped,
     function_kind,
+    new_cell,
     notebook_kind,
     put,
     solved,
@@ -61,6 +63,11 @@ if os.fork() == 0:
 
 def _flood(body: str) -> str:
     return "import os, sys, signal, threading, time\n" + RATIO + body.replace("\n", "\n    ")
+
+
+def add_first(notebook: dict, source: str) -> None:
+    """An added cell that stands where the release has its set-up cell."""
+    notebook["cells"].insert(notebook["cells"].index(cell(notebook, "setup")), new_cell(source))
 
 
 def _named(folder: Path) -> None:
@@ -116,12 +123,30 @@ def _sparse(folder: Path) -> None:
         file.truncate(2**40)
 
 
+# Whatever a student's code says where it knows a hidden input, it says LEAK: no page and no record may.
+# The numbers of the visible check are round; those of the hidden ones have more than six digits.
+HIDDEN = "any(abs(round(float(v), 6) - float(v)) > 1e-12 for v in logits.ravel())"
+HOARD = f"KNOWN = []\n{RATIO}KNOWN.extend(logits.ravel()) if {HIDDEN} else None\n    {RIGHT_RATIO}"
+LEAKS = [
+    function_kind("leaks_inputs", "density_ratio", f"{RATIO}if {HIDDEN}: raise ValueError('LEAK ' + str(logits))\n    {RIGHT_RATIO}", "raised"),
+    function_kind("leaks_inputs_in_letters", "density_ratio", f"{RATIO}if {HIDDEN}: raise KeyError('LEAK' + ''.join('abcdefghij.-e+'['0123456789.-e+'.index(c)] for c in f'{{logits.flat[0]:.9e}}'))\n    {RIGHT_RATIO}", "raised"),
+    function_kind("leaks_inputs_in_a_name", "density_ratio", f"{RATIO}if {HIDDEN}: raise type('LEAK' + str(abs(logits.flat[0])).replace('.', '_'), (Exception,), {{}})('x')\n    {RIGHT_RATIO}", "raised"),
+    function_kind("leaks_inputs_in_a_type", "density_ratio", f"{RATIO}if {HIDDEN}: return type('LEAK' + str(abs(logits.flat[0])).replace('.', '_'), (), {{}})()\n    {RIGHT_RATIO}", "wrong"),
+    notebook_kind("leaks_inputs_in_a_later_cell", lambda n: (put(n, "density_ratio", HOARD), add_before(n, "smoothed_optimum", "if KNOWN: raise RuntimeError(f'LEAK {KNOWN}')"))),
+    notebook_kind("leaks_inputs_in_a_later_line", lambda n: (put(n, "density_ratio", HOARD), add_before(n, "smoothed_optimum", "if KNOWN:\n    exec(compile('\\n' * int(abs(KNOWN[0]) * 1e4) + 'LEAK()', '<cell>', 'exec'))"))),
+    notebook_kind("leaks_inputs_in_a_later_exercise", lambda n: (put(n, "density_ratio", HOARD), put(n, "smoothed_optimum", "def smoothed_optimum(*values):\n    raise ValueError(f'LEAK {KNOWN}' if KNOWN else 'nothing known')")), smoothed_optimum="raised"),
+    notebook_kind("leaks_inputs_through_a_file", lambda n: (put(n, "density_ratio", f"{RATIO}if {HIDDEN}:\n        open('/tmp/LEAK', 'w').write(str(logits)); open('/dev/shm/LEAK', 'w').write(str(logits))\n    {RIGHT_RATIO}"), put(n, "smoothed_optimum", "def smoothed_optimum(*values):\n    import os\n    raise ValueError(str([n for f in ('/tmp', '/dev/shm') for n in os.listdir(f)]))")), smoothed_optimum="raised"),
+    function_kind("raises_on_hidden_inputs_only", "density_ratio", f"{RATIO}if {HIDDEN}: raise ValueError('LEAK')\n    {RIGHT_RATIO}", "raised"),
+]  # fmt: skip
+
 HOSTILE = [
     # Time
     function_kind("endless_loop", "density_ratio", _flood("while True: pass"), "timeout"),
     function_kind("ignores_signals", "density_ratio", _flood("for s in set(signal.Signals) - {9, 19}:\n    signal.signal(s, signal.SIG_IGN)\nwhile True: pass"), "timeout"),
     function_kind("swallows_everything", "density_ratio", _flood("while True:\n    try:\n        while True: pass\n    except BaseException: pass"), "timeout"),
     added_kind("loop_in_a_cell", "while True: pass"),
+    notebook_kind("loop_in_the_cell_that_bears_the_number_of_given_code", lambda n: add_first(n, "while True: pass")),
+    notebook_kind("leaves_in_many_cells", lambda n: [add_before(n, "density_ratio", "import os\nos._exit(0)") for _ in range(100)], **dict.fromkeys(("optimal_discriminator", "density_ratio", *BELOW), "timeout")),
     function_kind("loop_in_the_solution_cell", "density_ratio", WRONG + "while True: pass", "timeout"),
     function_kind("stops_itself", "density_ratio", _flood("os.kill(os.getpid(), signal.SIGSTOP)\n" + RIGHT_RATIO), "timeout"),
     function_kind("prints_for_ever", "density_ratio", _flood("while True: print('x' * 10**6)"), "timeout"),
@@ -172,8 +197,7 @@ HOSTILE = [
     function_kind("object_that_unpickles", "density_ratio", "class P:\n    def __reduce__(self): import os; return (os.system, ('touch /tmp/" + MARKER + "',))\n" + RATIO + "return P()", "wrong"),
     function_kind("changes_inputs_and_hides_it", "density_ratio", "np.array_equal = lambda *a, **k: True\nimport grading.plain\n" + RATIO + "logits += np.log(1 / prior - 1); return np.exp(logits)", "wrong"),
     function_kind("endless_array_interface", "density_ratio", "class L(list):\n    def __iter__(self):\n        while True: yield 1\n" + RATIO + "return L()", "wrong"),
-    function_kind("leaks_inputs", "density_ratio", RATIO + "raise ValueError('inputs ' + ' '.join(f'v{x:.3f}w_{x:.2e}' for x in logits.ravel()) + repr(prior) + str(logits.dtype))", "raised"),
-    function_kind("leaks_inputs_in_a_name", "density_ratio", RATIO + "raise type('V' + str(abs(logits.flat[0])).replace('.', '_'), (Exception,), {})('x')", "raised"),
+    *LEAKS,
     function_kind("broken_letters", "density_ratio", RATIO + "raise ValueError('\\ud800\\x00\\x1b[31m\\u202e')", "raised"),
     function_kind("lying_exception_name", "density_ratio", "E = type('<b>ValueError', (ValueError,), {})\n" + RATIO + "raise E('x')", "raised"),
     # The folder
