@@ -66,26 +66,33 @@ class Lost(Exception):
 # --- the filter of system calls -------------------------------------------------------------------------
 
 # Ways to new namespaces (where one could mount file systems that fill the memory), to memory that belongs to
-# no process, and into other processes and the kernel. Name: number on x86_64, on aarch64.
+# no process, to what others do with shared files, and into other processes and the kernel. Name: number on
+# x86_64, on aarch64.
 DENIED = {
     "unshare": (272, 97), "setns": (308, 268), "mount": (165, 40), "umount2": (166, 39),
     "pivot_root": (155, 41),
     "open_tree": (428, 428), "move_mount": (429, 429), "fsopen": (430, 430), "mount_setattr": (442, 442),
+    "inotify_init": (253, 26), "inotify_init1": (294, 26), "fanotify_init": (300, 262),
     "memfd_create": (319, 279), "memfd_secret": (447, 447), "shmget": (29, 194), "msgget": (68, 186),
     "semget": (64, 190), "mq_open": (240, 180), "ptrace": (101, 117), "process_vm_writev": (311, 271),
+    "process_vm_readv": (310, 270), "pidfd_getfd": (438, 438), "kcmp": (312, 272),
+    "open_by_handle_at": (304, 265),
     "keyctl": (250, 219), "add_key": (248, 217), "request_key": (249, 218), "bpf": (321, 280),
     "perf_event_open": (298, 241), "userfaultfd": (323, 282), "io_uring_setup": (425, 425),
 }  # fmt: skip
-MACHINES = {"x86_64": (0, 0xC000003E, 56), "aarch64": (1, 0xC00000B7, 220)}
+# Column above, architecture, and the numbers of clone and socket.
+MACHINES = {"x86_64": (0, 0xC000003E, 56, 41), "aarch64": (1, 0xC00000B7, 220, 198)}
 CLONE3 = 435
 NEW_NAMESPACES = 0x7E020000
+SOCKETS = (1, 2, 10, 16)
+"""AF_UNIX, AF_INET, AF_INET6, AF_NETLINK: a network namespace has these of its own; others reach the host."""
 
 
 def syscall_filter(machine: str) -> bytes:
     """A seccomp program that refuses `DENIED`; NoSandbox for a machine whose calls are not listed."""
     if machine not in MACHINES:
         raise NoSandbox(f"No list of system calls for machines of type {machine}. {CONTAINER}")
-    column, architecture, clone = MACHINES[machine]
+    column, architecture, clone, socket = MACHINES[machine]
     load, equal, bits, at_least, leave = 0x20, 0x15, 0x45, 0x35, 0x06
     allow, kill, refuse, unknown = 0x7FFF0000, 0x80000000, 0x00050001, 0x00050026  # errno EPERM, ENOSYS
     numbers = [number[column] for number in DENIED.values()]
@@ -96,6 +103,9 @@ def syscall_filter(machine: str) -> bytes:
     program += [(equal, 0, 1, CLONE3), (leave, 0, 0, unknown)]
     for number in numbers:
         program += [(equal, 0, 1, number), (leave, 0, 0, refuse)]
+    program += [(equal, 0, 2 + len(SOCKETS), socket), (load, 0, 0, 16)]
+    program += [(equal, len(SOCKETS) - place, 0, family) for place, family in enumerate(SOCKETS)]
+    program += [(leave, 0, 0, refuse)]
     program += [(equal, 0, 3, clone), (load, 0, 0, 16), (bits, 0, 1, NEW_NAMESPACES), (leave, 0, 0, refuse)]
     program += [(leave, 0, 0, allow)]
     return b"".join(struct.pack("HBBI", *step) for step in program)
@@ -409,6 +419,8 @@ def _arguments(place: Workplace, python: Path) -> list[str]:
         *rights,
         "--die-with-parent",
         "--new-session",
+        # Otherwise bubblewrap stays as the first process, and an ordinary user's worker may read its memory.
+        "--as-pid-1",
         "--clearenv",
         "--hostname",
         "worker",
@@ -496,6 +508,9 @@ def _call(number, *values):
     if ctypes.CDLL(None, use_errno=True).syscall(number, *values) < 0:
         raise OSError(ctypes.get_errno())
 
+def _other_networks():
+    return all(_fails(lambda: socket.socket(family, kind)) for family in (17, 38, 40) for kind in (1, 2, 5))
+
 def _capabilities():
     status = open("/proc/self/status").read().split()
     return [status[status.index(f"Cap{{kind}}:") + 1] for kind in ("Prm", "Eff", "Amb")]
@@ -506,9 +521,10 @@ def probe():
         file.write("x")
     return {{
         "an unprivileged user": os.getuid() != 0 and all(int(c, 16) == 0 for c in _capabilities()),
-        "no network": _fails(_network),
+        "no network": _fails(_network) and _other_networks(),
         "a read-only file system": all(_fails(_write_to(f)) for f in ("/", "/dev", "/usr")),
-        "its own processes alone": len([n for n in os.listdir("/proc") if n.isdigit()]) <= 3,
+        "its own processes alone": len([n for n in os.listdir("/proc") if n.isdigit()]) == 1
+        and os.getpid() == 1,
         "nothing of the course": not any(os.path.exists(path) for path in {hidden!r}),
         "an empty environment": set(os.environ) <= {{*{variables!r}, "PWD", "LC_CTYPE"}},
         "no new namespaces": _fails(lambda: _call({unshare}, 0x10000000)),

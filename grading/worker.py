@@ -34,12 +34,15 @@ def main() -> None:
     """Serve requests until standard input ends."""
     settings = wire.decode(os.fdopen(os.dup(0), "rb", buffering=0).readline())
     _confine(settings)
+    _stand_in("torch._meta_registrations")
     import torch
 
     from grading import adapter
 
     torch.set_num_threads(1)
-    _leave_out_compiler(torch)
+    compiler = _stand_in("torch._dynamo")
+    compiler.disable = lambda function=None, *values, **options: function or (lambda given: given)
+    compiler.graph_break = lambda *values, **options: None
     requests, answers = os.fdopen(os.dup(0), "rb"), os.dup(1)
     nothing = os.open(os.devnull, os.O_RDWR)
     for standard in (0, 1, 2):  # what the student prints goes nowhere, however much it is
@@ -106,25 +109,26 @@ def without_magics(source: str) -> tuple[str, list[str]]:
     return "\n".join(lines), ignored
 
 
-def _leave_out_compiler(torch: types.ModuleType) -> None:
-    """Put a stand-in for torch's compiler, which every optimiser imports and none of ours needs.
+def _stand_in(name: str) -> types.ModuleType:
+    """Put an empty module in the place of one of torch's; whoever wants something of it gets the real one.
 
-    Importing it takes longer than marking a homework. What wants more than this gets the real one.
+    Torch imports its shape functions for tensors without data, and every optimiser its compiler. No homework
+    needs them, and importing the two takes longer than all the rest of marking one.
     """
 
-    def real(name: str) -> Any:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        if sys.modules.get("torch._dynamo") is stand_in:
-            del sys.modules["torch._dynamo"]
-        return getattr(importlib.import_module("torch._dynamo"), name)
+    def real(attribute: str) -> Any:
+        if attribute.startswith("__"):
+            raise AttributeError(attribute)
+        if sys.modules.get(name) is stand_in:
+            del sys.modules[name]
+        return getattr(importlib.import_module(name), attribute)
 
-    stand_in = types.ModuleType("torch._dynamo")
-    stand_in.__path__ = [os.path.join(path, "_dynamo") for path in torch.__path__]
-    stand_in.disable = lambda function=None, *values, **options: function or (lambda given: given)
-    stand_in.graph_break = lambda *values, **options: None
+    stand_in = types.ModuleType(name)
+    folder = name.rpartition(".")[2]
+    stand_in.__path__ = [os.path.join(path, "torch", folder) for path in sys.path]
     stand_in.__getattr__ = real
-    sys.modules["torch._dynamo"] = stand_in
+    sys.modules[name] = stand_in
+    return stand_in
 
 
 class _Silent:
