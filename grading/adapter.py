@@ -17,7 +17,7 @@ all it can tell in its place is an answer that the trusted side then judges.
 
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from itertools import pairwise
 from typing import Any
 
@@ -25,7 +25,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from grading.plain import NotPlain, plain
+from grading.plain import NotPlain, kinds_of, plain
 
 ACTIVATIONS = {"tanh": nn.Tanh, "leaky_relu": lambda: nn.LeakyReLU(0.2)}
 
@@ -66,17 +66,6 @@ def _theirs() -> Iterator[None]:
         yield
     except (Exception, SystemExit) as error:
         raise _Raised from error
-
-
-def kinds_of(error: BaseException | None) -> list[str]:
-    """The names of an exception's classes, the most special first; MemoryError where torch lacks memory."""
-    kinds = ["Exception"]
-    # A student's class may have names, and a text, that raise in their turn.
-    with suppress(BaseException):
-        kinds = [str(kind.__name__) for kind in type(error).__mro__]
-        if "can't allocate memory" in str(error):
-            kinds.insert(0, "MemoryError")
-    return kinds
 
 
 def _arrays(function: Callable, values: list[Any]) -> dict[str, Any]:

@@ -21,6 +21,7 @@ import types
 from typing import Any
 
 from grading import wire
+from grading.plain import kinds_of
 
 DETAIL = 500
 SHELL = re.compile(r"^(\s*)(?:[\w, ]+=\s*)?[!%?].*|^(\s*)[\w.]+\?\??\s*$")
@@ -167,8 +168,6 @@ def _confine(settings: dict[str, Any]) -> None:
 
 
 def _failure(error: BaseException) -> dict[str, Any]:
-    from grading.adapter import kinds_of
-
     try:
         detail = str(error.msg if isinstance(error, SyntaxError) else error)[:DETAIL]
     except BaseException:

@@ -19,7 +19,7 @@ from tests.grading.hostile import HOSTILE, MARKER
 from tests.grading.submissions import BROKEN, STEM, Kind
 
 # Of computing; by the clock it may be `PATIENCE` times as long, so that a busy machine fails nobody.
-SECONDS = 12.0
+SECONDS = 8.0
 
 
 @pytest.fixture(scope="session", autouse=True)
