@@ -2,8 +2,14 @@
 
 import csv
 import json
+import os
 import re
 import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -13,7 +19,8 @@ from tests.grading.conftest import SECONDS, Graded, fingerprints, left_running
 from tests.grading.hostile import HOSTILE, MARKER
 from tests.grading.submissions import BROKEN, FUNCTIONS, STEM, Kind
 
-pytestmark = pytest.mark.xdist_group("grading")
+# The first test waits for the whole class, on a busy machine too.
+pytestmark = [pytest.mark.xdist_group("grading"), pytest.mark.timeout(1800)]
 KINDS = [*BROKEN, *HOSTILE]
 every_kind = pytest.mark.parametrize("kind", KINDS, ids=[kind.name for kind in KINDS])
 
@@ -224,3 +231,54 @@ def test_views_for_the_browser_hold_no_working_markup(graded: Graded):
     assert "<" not in source
     assert "javascript:" not in source
     assert "192.0.2.1/a" not in source
+
+
+def test_nbgraders_browser_view_lists_the_class_and_shows_an_answer_to_be_marked(graded: Graded):
+    from tests.browser import chromium_path, launch
+
+    students = {}
+    with formgrader(graded.results) as address, launch(chromium_path()) as browser:
+        page = browser.new_page()
+        dialogs = []
+        page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
+        page.goto(f"{address}/gradebook?token=rehearsal")
+        page.wait_for_selector("#main-table a")
+        assert STEM in page.inner_text("#main-table")
+        for row in page.request.get(f"{address}/api/submitted_notebooks/{STEM}/{STEM}").json():
+            students[row["student"]] = row
+        assert students.keys() == graded.run.records.keys()
+        for name, score, answer in (
+            ("zip_file", 16, "The best discriminator pays"),
+            ("markup", 14, "<img src=x onerror=alert(1)>"),
+        ):
+            (kind,) = [kind for kind in KINDS if kind.name == name]
+            row = students[graded.record(kind).student]
+            assert (row["score"], row["needs_manual_grade"]) == (score, True)
+            page.goto(f"{address}/submissions/{row['id']}", wait_until="domcontentloaded")
+            assert answer in page.inner_text("body")
+            assert page.locator("input.score").count() == len(FUNCTIONS) + 1
+            assert page.title() == STEM
+        assert dialogs == []
+
+
+@contextmanager
+def formgrader(course: Path) -> Iterator[str]:
+    """nbgrader's browser view of a course, without JupyterLab around it; yields its address."""
+    log = course / "server.log"
+    command = [sys.executable, "-m", "jupyter", "server", "--no-browser", "--allow-root", "--ip=127.0.0.1"]
+    command += ["--port=0", "--IdentityProvider.token=rehearsal", f"--ServerApp.root_dir={course}"]
+    command += ["--ServerApp.jpserver_extensions={'nbgrader.server_extensions.formgrader': True}"]
+    settings = {**os.environ, "HOME": str(course), "JUPYTER_PLATFORM_DIRS": "0"}
+    with log.open("w") as said:
+        process = subprocess.Popen(command, cwd=course, env=settings, stdout=said, stderr=said)
+    try:
+        deadline = time.monotonic() + 120
+        while not (found := re.search(r"http://127\.0\.0\.1:\d+/", log.read_text())):
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(0.2)
+        yield f"{found[0]}formgrader"
+    finally:
+        process.terminate()
+        process.wait(timeout=60)
+        log.unlink()
