@@ -6,6 +6,7 @@ import stat
 import struct
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -111,6 +112,31 @@ def test_a_lost_worker_says_so_and_an_answer_to_nothing_counts_for_nothing(sandb
         with pytest.raises(Lost, match="ended the process") as lost:
             running.ask({"run": "import os; os._exit(1)"}, 5)
         assert lost.value.status == "died"
+
+
+def test_a_second_is_charged_for_computing_and_a_third_of_it_for_waiting(sandbox):
+    with Workplace(10).start() as running:
+        assert running.starting > 0.2
+        assert running.charged == 0
+        running.ask({"run": "import time\nused, begun = time.process_time(), time.monotonic()"}, 5)
+        before = running.charged
+        running.ask({"run": "time.sleep(3)"}, 5)
+        assert 1 <= running.charged - before < 2.5
+        before = running.charged
+        running.ask({"run": "while time.process_time() < used + 1: pass"}, 20)
+        assert 0.9 <= running.charged - before
+        with pytest.raises(Lost, match="still running after 1 seconds"):
+            running.ask({"run": "while True: pass"}, 1)
+        running.close()  # once more does no harm
+
+
+def test_a_worker_is_gone_as_soon_as_it_is_closed(sandbox):
+    running = Workplace(10).start()
+    process = running._init
+    begun = time.monotonic()
+    running.close()
+    assert not Path(f"/proc/{process}").exists()
+    assert time.monotonic() - begun < 5  # whoever adopts orphans here may take seconds to bury them
 
 
 def test_memory_bombs_are_told_from_crashes(sandbox):
