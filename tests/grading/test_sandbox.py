@@ -124,7 +124,7 @@ def test_a_second_is_charged_for_computing_and_a_third_of_it_for_waiting(sandbox
         assert 1 <= running.charged - before < 2.5
         before = running.charged
         running.ask({"run": "while time.process_time() < used + 1: pass"}, 20)
-        assert 0.9 <= running.charged - before
+        assert running.charged - before >= 0.9
         with pytest.raises(Lost, match="still running after 1 seconds"):
             running.ask({"run": "while True: pass"}, 1)
         running.close()  # once more does no harm
