@@ -151,13 +151,17 @@ class _Run:
     def _read(self) -> None:
         """Find out, before any code of the student runs, what of each cell is Python."""
         for place, step in enumerate(self.submission.steps):
-            if isinstance(step, str) or place in self.python:
+            if isinstance(step, str) or place in self.python or place in self.stopped:
                 continue
-            self.python[place] = ""  # so that a cell that ends the worker here is not tried again
-            answer = self._ask({"read": step.source}, self._share())
-            self.python[place] = answer["python"]
-            if answer["ignored"]:
-                lines = ", ".join(f"`{line[:60]}`" for line in answer["ignored"][:3])
+            try:
+                answer = self._ask({"read": step.source}, self._share())
+            except Lost as lost:
+                self._stop(place, step, lost)
+                raise
+            self.python[place] = answer.get("python", step.source)
+            ignored = answer.get("ignored")
+            if ignored:
+                lines = ", ".join(f"`{line[:60]}`" for line in ignored[:3])
                 said = "not executed, because it is for the shell or for IPython"
                 self.notes.append(f"{self._name(step)}: {said}: {lines}")
 
@@ -167,8 +171,7 @@ class _Run:
         except Lost as lost:
             # In the next worker it comes before all hidden inputs. Only what it does there is told.
             if not self.seen_inputs:
-                self.stopped.add(place)
-                self.fates[place] = _Fate(lost.status, f"{self._name(cell)} was stopped: {_lower(str(lost))}")
+                self._stop(place, cell, lost)
             raise
         if answer.get("status") == "ok":
             return
@@ -179,6 +182,10 @@ class _Run:
             self.untold.add(place)
             status = "memory" if _is_memory(answer) else "raised"
             self.fates[place] = _Fate(status, f"{self._name(cell)} stopped.")
+
+    def _stop(self, place: int, cell: Cell, lost: Lost) -> None:
+        self.stopped.add(place)
+        self.fates[place] = _Fate(lost.status, f"{self._name(cell)} was stopped: {_lower(str(lost))}")
 
     def _mark(self, grade_id: str) -> None:
         until = self.spent + self._share()

@@ -246,7 +246,7 @@ class Worker:
                     if self._look() > MEMORY:
                         raise Lost("memory", f"It held more than {MEMORY // GIB} GiB of memory.")
                 if charge() >= seconds:
-                    raise Lost("timeout", f"It was still running after {seconds:.0f} seconds.")
+                    raise Lost("timeout", "It was still running when its time was over.")
                 for key, _ in selector.select(TICK):
                     if key.fileobj is send:
                         with suppress(BlockingIOError):
