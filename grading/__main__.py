@@ -27,7 +27,7 @@ def _parser() -> argparse.ArgumentParser:
         "--resume", action="store_true", help="run only what has no record yet, or was changed"
     )
     parser.add_argument(
-        "--seconds", type=float, default=60.0, help="time for one whole submission (default: 60)"
+        "--seconds", type=float, default=60.0, help="of computing, for one whole submission (default: 60)"
     )
     parser.add_argument(
         "--workers", type=int, default=os.cpu_count() or 1, help="how many at once (default: cores)"

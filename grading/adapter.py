@@ -25,10 +25,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from grading.plain import NotPlain, plain
+from grading.plain import NotPlain, kinds_of, plain
 
 ACTIVATIONS = {"tanh": nn.Tanh, "leaky_relu": lambda: nn.LeakyReLU(0.2)}
-DETAIL = 500
 
 
 class _Raised(Exception):
@@ -39,8 +38,8 @@ def answer(namespace: dict[str, Any], request: dict[str, Any]) -> dict[str, Any]
     """Serve one request with the functions in `namespace`.
 
     The answer is `{"status": "ok", "value": {...}}`, or has another status: `missing`; `raised`, with
-    `kinds`, the names of the exception's classes, and `detail`, its text; `wrong`, with `detail`, when what
-    came back is no plain data. Raises ValueError when the request itself is not one.
+    `kinds`, the names of the exception's classes, but not its text, which may hold the inputs; `wrong`, with
+    `detail`, when what came back is no plain data. Raises ValueError when the request itself is not one.
     """
     request = plain(request)
     if request.get("adapter") not in ADAPTERS:
@@ -53,9 +52,7 @@ def answer(namespace: dict[str, Any], request: dict[str, Any]) -> dict[str, Any]
             warnings.simplefilter("ignore")
             value = ADAPTERS[request["adapter"]](function, request["values"])
     except _Raised as raised:
-        error = raised.__cause__
-        kinds = [kind.__name__ for kind in type(error).__mro__]
-        return {"status": "raised", "kinds": kinds, "detail": _text(error)}
+        return {"status": "raised", "kinds": kinds_of(raised.__cause__)}
     try:
         return {"status": "ok", "value": plain(value)}
     except NotPlain as problem:
@@ -69,13 +66,6 @@ def _theirs() -> Iterator[None]:
         yield
     except (Exception, SystemExit) as error:
         raise _Raised from error
-
-
-def _text(error: BaseException | None) -> str:
-    try:
-        return str(error)[:DETAIL]
-    except Exception:
-        return ""
 
 
 def _arrays(function: Callable, values: list[Any]) -> dict[str, Any]:

@@ -12,25 +12,55 @@ import stat
 import unicodedata
 import zipfile
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path, PurePosixPath
+from typing import IO
 
 MAX_NOTEBOOK = 32 * 2**20
 MAX_ZIP = 256 * 2**20
 MAX_MEMBERS = 5000
 MAX_FILES = 20_000
+MAX_NAME = 255
+
+
+class Changed(Exception):
+    """A file is no longer what it was when the class was collected; the message is for people."""
 
 
 @dataclass(frozen=True)
 class File:
-    """One file of a submission: its place, when it was last changed, its content or why there is none."""
+    """One file of a submission: its place, when it was last changed, a hash of it, or why it is not taken.
+
+    The file itself is read anew whenever it is needed, for a class may be larger than the memory. It lies at
+    `source`, or in the zip file there, as the member with the number `inside`; two numbers lead to a zip file
+    in a zip file.
+    """
 
     path: str
     changed: float
-    content: bytes | None
+    digest: str = ""
     problem: str = ""
+    source: Path | None = None
+    inside: tuple[int, ...] = ()
+
+    def content(self) -> bytes:
+        """The bytes of the file; Changed when they are no longer those of before."""
+        try:
+            with ExitStack() as stack:
+                file: IO[bytes] = stack.enter_context(_open(self.source))
+                for depth, number in enumerate(self.inside, start=1):
+                    archive = stack.enter_context(zipfile.ZipFile(file))
+                    file = stack.enter_context(archive.open(archive.infolist()[number]))
+                    if depth < len(self.inside):
+                        file = io.BytesIO(file.read(MAX_ZIP + 1))
+                content = file.read(MAX_NOTEBOOK + 1)
+        except Exception as error:  # what a hostile archive provokes has many names
+            raise Changed(f"It could no longer be read ({type(error).__name__}).") from None
+        if _digest(content) != self.digest:
+            raise Changed("It was changed while the class was being graded.")
+        return content
 
 
 @dataclass(frozen=True)
@@ -105,88 +135,131 @@ def _in_folder(source: Path, homework: str) -> Iterator[tuple[tuple[str, str], F
 
 
 def _in_class_zip(source: Path, homework: str) -> Iterator[tuple[tuple[str, str], File]]:
-    files = list(_in_zip(source.name, source.read_bytes(), source.stat().st_mtime))
-    if any(file.path == source.name for file in files):
-        raise NothingToGrade(f"{source}: {files[-1].problem}")
-    paths = [PurePosixPath(file.path.removeprefix(f"{source.name}!")) for file in files]
+    with open(source, "rb") as opened:
+        try:
+            found = list(_in_zip(source.name, opened, source.stat().st_mtime, source, MAX_FILES, deeper=True))
+        except _Damaged as damaged:
+            raise NothingToGrade(f"{source}: {damaged}") from None
+    paths = [PurePosixPath(name) for name, _ in found]
     # A folder around everything is the class's, not a student's.
-    wrapped = len(files) > 1 and len({path.parts[:1] for path in paths}) == 1 and len(paths[0].parts) > 1
-    for file, path in zip(files, paths, strict=True):
+    wrapped = len(paths) > 1 and len({path.parts[:1] for path in paths}) == 1 and len(paths[0].parts) > 1
+    for (_, file), path in zip(found, paths, strict=True):
         path = PurePosixPath(*path.parts[1:]) if wrapped and len(path.parts) > 1 else path
         yield _owner(path if path.parts else PurePosixPath("unnamed"), homework), file
+
+
+def _open(path: Path) -> IO[bytes]:
+    """An ordinary file, opened for reading; OSError for links, devices and pipes."""
+    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise OSError("it is not a file but a device or a pipe")
+    return os.fdopen(handle, "rb")
 
 
 def _opened(path: Path, shown: str) -> Iterator[File]:
     """The file itself, or the notebooks in it when it is a zip file."""
     try:
-        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        file = _open(path)
     except OSError as error:
         reason = (
             "It is a link; links are not followed." if path.is_symlink() else f"It cannot be read: {error}."
         )
         yield _problem(shown, reason)
         return
-    with os.fdopen(handle, "rb") as file:
+    with file:
         about = os.fstat(file.fileno())
-        if not stat.S_ISREG(about.st_mode):
-            yield _problem(shown, "It is not a file but a device or a pipe.")
-            return
-        zipped = path.suffix.lower() == ".zip"
-        content = file.read((MAX_ZIP if zipped else MAX_NOTEBOOK) + 1)
-    if zipped:
-        inside = list(_in_zip(shown, content, about.st_mtime))
-        yield from inside or [_problem(shown, "The zip file holds no notebook.", about.st_mtime)]
-    elif len(content) > MAX_NOTEBOOK:
-        yield _problem(shown, f"It is larger than {MAX_NOTEBOOK // 2**20} MiB.", about.st_mtime)
-    else:
-        yield File(shown, about.st_mtime, content)
+        if path.suffix.lower() == ".zip":
+            yield from _in_students_zip(shown, file, about, path)
+        elif not _is_notebook(shown):
+            yield File(shown, about.st_mtime, str(about.st_size))
+        elif about.st_size > MAX_NOTEBOOK:
+            yield _problem(shown, f"It is larger than {MAX_NOTEBOOK // 2**20} MiB.", about.st_mtime)
+        else:
+            yield File(shown, about.st_mtime, _digest(file.read()), source=path)
 
 
-def _in_zip(shown: str, content: bytes, changed: float) -> Iterator[File]:
-    """The notebooks in a zip file, read into memory within limits; their names are only looked at."""
-    if len(content) > MAX_ZIP:
-        yield _problem(shown, f"It is larger than {MAX_ZIP // 2**20} MiB.", changed)
+def _in_students_zip(shown: str, file: IO[bytes], about: os.stat_result, path: Path) -> Iterator[File]:
+    if about.st_size > MAX_ZIP:
+        yield _problem(shown, f"It is larger than {MAX_ZIP // 2**20} MiB.", about.st_mtime)
         return
+    try:
+        inside = [found for _, found in _in_zip(shown, file, about.st_mtime, path, MAX_MEMBERS)]
+    except _Damaged as damaged:
+        inside = [_problem(shown, str(damaged), about.st_mtime)]
+    yield from inside or [_problem(shown, "The zip file holds no notebook.", about.st_mtime)]
+
+
+class _Damaged(Exception):
+    """A zip file as a whole is of no use; the message says why."""
+
+
+def _in_zip(
+    shown: str,
+    zipped: IO[bytes],
+    changed: float,
+    source: Path,
+    most_members: int,
+    inside: tuple[int, ...] = (),
+    deeper: bool = False,
+) -> Iterator[tuple[str, File]]:
+    """The files in a zip file, each with its name there, read one at a time and within limits.
+
+    With `deeper` the zip files in it, which are then those of single students, are opened in their turn.
+    """
     left = MAX_ZIP
     try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            members = archive.infolist()
-            if len(members) > MAX_MEMBERS:
-                yield _problem(shown, f"It holds more than {MAX_MEMBERS} files.", changed)
-                return
-            for member in members:
-                path = f"{shown}!{member.filename}"
-                with suppress(ValueError, OverflowError):
-                    changed = datetime(*member.date_time).timestamp()
-                parts = PurePosixPath(member.filename).parts
-                if member.is_dir() or any(_is_debris(part) for part in parts):
-                    continue
-                if (
-                    stat.S_ISLNK(member.external_attr >> 16)
-                    or ".." in parts
-                    or member.filename.startswith("/")
-                ):
-                    yield _problem(path, "It is a link, or its name leads out of the zip file.", changed)
-                elif member.flag_bits & 1:
-                    yield _problem(path, "It is encrypted.", changed)
-                else:
-                    most = min(MAX_NOTEBOOK, left)
-                    with archive.open(member) as file:
-                        data = file.read(most + 1)
-                    if len(data) > most:
-                        yield _problem(path, "Unpacked it is larger than the limit.", changed)
-                        left = max(0, left - most)
-                    else:
-                        left -= len(data)
-                        yield File(path, changed, data)
-    except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, ValueError, OSError, EOFError):
-        yield _problem(shown, "The zip file is damaged.", changed)
-    except Exception as error:  # zlib.error, lzma.LZMAError, and what else a hostile archive provokes
-        yield _problem(shown, f"The zip file is damaged ({type(error).__name__}).", changed)
+        archive = zipfile.ZipFile(zipped)
+        members = archive.infolist()
+    except Exception as error:  # zipfile's own and whatever else a hostile archive provokes
+        raise _Damaged(f"The zip file is damaged ({type(error).__name__}).") from None
+    if len(members) > most_members:
+        raise _Damaged(f"It holds more than {most_members} files.")
+    for number, member in enumerate(members):
+        name, path, place = member.filename, f"{shown}!{member.filename}", (*inside, number)
+        since = changed
+        with suppress(ValueError, OverflowError):
+            since = datetime(*member.date_time).timestamp()
+        parts = PurePosixPath(name).parts
+        if member.is_dir() or any(_is_debris(part) for part in parts):
+            continue
+        if stat.S_ISLNK(member.external_attr >> 16) or ".." in parts or name.startswith("/"):
+            yield name, _problem(path, "It is a link, or its name leads out of the zip file.", since)
+            continue
+        if member.flag_bits & 1:
+            yield name, _problem(path, "It is encrypted.", since)
+            continue
+        opened = deeper and name.lower().endswith(".zip")
+        if not opened and not _is_notebook(name):
+            yield name, File(path, since, str(member.file_size))
+            continue
+        most = MAX_ZIP if opened else MAX_NOTEBOOK if deeper else min(MAX_NOTEBOOK, left)
+        try:
+            with archive.open(member) as file:
+                data = file.read(most + 1)
+        except Exception as error:  # zlib.error, lzma.LZMAError, BadZipFile, NotImplementedError, ...
+            yield name, _problem(path, f"In the zip file it is damaged ({type(error).__name__}).", since)
+            continue
+        left = max(0, left - len(data))
+        if len(data) > most:
+            yield name, _problem(path, "Unpacked it is larger than the limit.", since)
+        elif opened:
+            try:
+                within = list(_in_zip(path, io.BytesIO(data), since, source, MAX_MEMBERS, place))
+            except _Damaged as damaged:
+                within = [(name, _problem(path, str(damaged), since))]
+            empty = [(name, _problem(path, "The zip file holds no notebook.", since))]
+            yield from ((name, found) for _, found in within or empty)
+        else:
+            yield name, File(path, since, _digest(data), source=source, inside=place)
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def _problem(path: str, reason: str, changed: float = 0.0) -> File:
-    return File(path, changed, None, reason)
+    return File(path, changed, problem=reason)
 
 
 def _is_debris(name: str) -> bool:
@@ -208,7 +281,7 @@ CANVAS = re.compile(r"^(?P<name>[^_]+?)_(?:late_)?(?P<number>\d+)_(?P<submission
 
 def _owner(path: PurePosixPath, homework: str) -> tuple[str, str]:
     """Whose file this is, from its path in the export: a key, and the name as people read it."""
-    top = path.parts[0]
+    top = path.parts[0][-MAX_NAME:]
     stem = (
         re.sub(r"(\.(ipynb|zip|json|py|txt|html|pdf))+$", "", top, flags=re.I)
         if len(path.parts) == 1
@@ -258,7 +331,7 @@ def _handed(key: str, entries: list[tuple[str, File]], homework: str) -> Handed:
     """One student's files: the notebooks, the newest first, or else what stands in their place."""
     name = readable(entries[0][0])
     files = [replace(file, path=readable(file.path)) for _, file in entries]
-    notebooks = [file for file in files if _is_notebook(file)]
+    notebooks = [file for file in files if _is_notebook(file.path)]
     notes = []
     if key.replace(" ", "_").startswith(homework.casefold()):
         notes.append("The file's name does not say whose it is.")
@@ -267,7 +340,7 @@ def _handed(key: str, entries: list[tuple[str, File]], homework: str) -> Handed:
         if others:
             notes.append(f"Not looked at: {_some(others)}.")
     chosen = notebooks or [
-        file if file.problem else replace(file, content=None, problem=_no_notebook(file)) for file in files
+        file if file.problem else replace(file, problem=_no_notebook(file.path)) for file in files
     ]
     chosen = sorted(chosen, key=lambda file: (file.changed, _copy_number(file.path), file.path), reverse=True)
     if len(notebooks) > 1:
@@ -275,15 +348,14 @@ def _handed(key: str, entries: list[tuple[str, File]], homework: str) -> Handed:
     return Handed(slug(key), name, tuple(chosen), tuple(notes))
 
 
-def _is_notebook(file: File) -> bool:
-    return file.path.lower().endswith((".ipynb", ".ipynb.json", ".ipynb.txt"))
+def _is_notebook(path: str) -> bool:
+    return path.lower().endswith((".ipynb", ".ipynb.json", ".ipynb.txt"))
 
 
-def _no_notebook(file: File) -> str:
-    suffix = PurePosixPath(file.path).suffix.lower() or "no suffix"
-    return (
-        f"It is not a notebook: the file has {suffix if suffix == 'no suffix' else f'the suffix {suffix}'}."
-    )
+def _no_notebook(path: str) -> str:
+    suffix = PurePosixPath(path).suffix.lower()
+    has = f"the suffix {suffix}" if suffix else "no suffix"
+    return f"It is not a notebook: the file has {has}."
 
 
 def _copy_number(path: str) -> int:

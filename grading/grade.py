@@ -19,7 +19,16 @@ from solutions.checks import Exercise
 
 ROOT = Path(__file__).resolve().parents[1]
 RELEASES = ROOT / "labs" / "homework"
-DECIDES = ("adapter.py", "marking.py", "notebooks.py", "plain.py", "running.py", "wire.py", "worker.py")
+DECIDES = (
+    "adapter.py",
+    "marking.py",
+    "notebooks.py",
+    "plain.py",
+    "running.py",
+    "sandbox.py",
+    "wire.py",
+    "worker.py",
+)
 
 
 @dataclass
@@ -95,7 +104,7 @@ def _is_done(record: Record | None, handed: Handed, basis: str) -> bool:
 
 
 def _fingerprint(handed: Handed, basis: str) -> str:
-    return fingerprint(basis, *((file.path, file.content or file.problem) for file in handed.files))
+    return fingerprint(basis, *((file.path, file.digest, file.problem) for file in handed.files))
 
 
 def _all(job: _Job, store: Records, todo: list[Handed], workers: int, progress: bool) -> Run:
@@ -189,7 +198,7 @@ def _facts(job: _Job, records: dict[str, Record]) -> dict[str, str]:
     return {
         "Last submission marked": max((record.date for record in records.values()), default="none"),
         "Seed of the hidden inputs": str(job.seed),
-        "Time limit": f"{job.place.seconds:g} seconds for a whole submission",
+        "Time limit": f"{job.place.seconds:g} seconds of computing for a whole submission",
         "Sandbox": "bubblewrap, probed before the run" if job.place.locked else "none (--unsafe)",
         "Longest submission": f"{longest:.1f} seconds",
         "Largest worker": f"{largest / 2**20:.0f} MiB",

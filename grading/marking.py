@@ -1,7 +1,9 @@
 """Runs beside the hidden checks: marks the functions of one submission, which it sees only by value."""
 
+import builtins
 import hashlib
 import importlib
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +13,18 @@ import numpy as np
 from grading.plain import NotPlain, plain
 from solutions.checks import Call, CallFailed, Exercise, Wrong
 
+# An answer comes from a process that knows the hidden inputs and may hide them in whatever it says. So its
+# words never reach a page: a name is repeated when it stands in these lists, which no student writes.
+EXCEPTIONS = frozenset(
+    name
+    for name, kind in vars(builtins).items()
+    if isinstance(kind, type) and issubclass(kind, Exception) and kind is not Exception
+) | {"SystemExit", "KeyboardInterrupt"}
+TYPES = frozenset(name for name, kind in vars(builtins).items() if isinstance(kind, type)) | {
+    "complex64", "complex128", "function", "generator", "method", "module", "Parameter",
+}  # fmt: skip
+RETURNED = re.compile(r"returned (a value of type|an array of dtype|a dict with a key of type) (\w+);.*")
+
 
 @dataclass(frozen=True)
 class Mark:
@@ -18,7 +32,7 @@ class Mark:
 
     `status` is `ok`, `wrong`, `raised`, `missing`, or what else the transport says of a call that failed.
     `message` is for the student and holds nothing of inputs or expected values; `detail` is what the
-    student's own code wrote, such as the text of its exception, and is to be treated as such.
+    student's own code said where it had not seen a hidden input, such as the text of its exception.
     """
 
     grade_id: str
@@ -57,7 +71,7 @@ def _mark_one(exercise: Exercise, call: Call, seed: int) -> Mark:
     except Wrong as wrong:
         return Mark(exercise.grade_id, exercise.points, 0, "wrong", str(wrong))
     except CallFailed as failed:
-        return Mark(exercise.grade_id, exercise.points, 0, failed.status, str(failed), failed.detail)
+        return Mark(exercise.grade_id, exercise.points, 0, failed.status, str(failed))
     return Mark(exercise.grade_id, exercise.points, exercise.points, "ok", "Right.")
 
 
@@ -78,23 +92,30 @@ def caller(send: Callable[[dict[str, Any]], Any]) -> Call:
             raise unreadable from None
         if not isinstance(answer, dict):
             raise unreadable
-        status, detail = answer.get("status"), str(answer.get("detail", ""))
-        kinds = answer.get("kinds")
+        status, kinds = answer.get("status"), answer.get("kinds")
         if status == "missing":
             raise CallFailed("missing", f"There is no function `{function}`.")
         if status == "raised" and _is_list(kinds, lambda kind: type(kind) is str) and kinds:
-            kind = kinds[0] if kinds[0].isidentifier() else "an exception"
-            raise CallFailed("raised", f"`{function}` raised {kind}.", tuple(kinds), detail)
+            kind = next((kind for kind in kinds if kind in EXCEPTIONS), "an exception")
+            raise CallFailed("raised", f"`{function}` raised {kind}.", tuple(kinds))
         if status == "wrong":
-            raise CallFailed(
-                "wrong", f"`{function}` returned something that is not a number or array.", (), detail
-            )
+            what = _returned(answer.get("detail"))
+            raise CallFailed("wrong", f"`{function}` returned {what} instead of numbers or arrays.")
         if status != "ok" or not _fits(answer.get("value"), request):
             raise unreadable
         given, after = _inputs(request), answer["value"]["inputs"]
         return {**answer["value"], "inputs_changed": not all(map(_same, given, after))}
 
     return call
+
+
+def _returned(detail: Any) -> str:
+    """What came back, in words of this module: those of the other side may hold the inputs."""
+    said = RETURNED.fullmatch(detail) if isinstance(detail, str) else None
+    if said and said[2] in TYPES:
+        return f"{said[1]} {said[2]}"
+    too_much = isinstance(detail, str) and detail.startswith("returned more than ")
+    return "too much data" if too_much else "something else"
 
 
 def _fits(value: Any, request: dict[str, Any]) -> bool:

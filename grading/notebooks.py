@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from grading.collect import Handed, readable
+from grading.collect import Changed, Handed, readable
 
+MAX_PARTS = 2_000_000
 MAX_CELLS = 2000
 MAX_CODE = 2**20
 PLACEHOLDER = re.compile(r"^[ \t]*raise NotImplementedError\(.*\)[ \t]*$", re.M)
@@ -122,11 +123,12 @@ def read(handed: Handed, release: Release) -> Submission:
     problems, stranger = [], None
     for file in handed.files:
         try:
-            if file.content is None:
+            if file.problem:
                 raise Unreadable(file.problem)
             notes = list(problems)
-            submission = align(file.path, _cells(parse(file.content, notes), notes), release, notes)
-        except Unreadable as problem:
+            cells = _cells(parse(file.content(), notes), notes)
+            submission = align(file.path, cells, release, notes)
+        except (Unreadable, Changed) as problem:
             problems.append(f"{file.path}: {problem}")
             continue
         if submission.found:
@@ -154,6 +156,8 @@ def parse(content: bytes, notes: list[str]) -> dict[str, Any]:
     except UnicodeDecodeError:
         text = content.decode("cp1252", "replace")
         notes.append("The file was not in UTF-8; letters other than a to z may be wrong.")
+    if sum(map(text.count, ",[{")) > MAX_PARTS:  # each takes fifty times its length in memory
+        raise Unreadable("It holds more data than a homework can.")
     try:
         notebook = json.loads(text, strict=False)
     except RecursionError:

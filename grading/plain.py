@@ -4,6 +4,7 @@ Plain are None, bool, int, float, str, NumPy arrays of numbers or truth values, 
 text as keys) of these, exactly of these types: a subclass could bring its own methods along.
 """
 
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,17 @@ def plain(value: Any) -> Any:
     Raises NotPlain for anything else, and for what is larger than `MAX_BYTES`, `MAX_ITEMS` or `MAX_DEPTH`.
     """
     return _copy(value, [MAX_BYTES, MAX_ITEMS], 0)
+
+
+def kinds_of(error: BaseException | None) -> list[str]:
+    """The names of an exception's classes, the most special first; MemoryError where torch lacks memory."""
+    kinds = ["Exception"]
+    # A student's class may have names, and a text, that raise in their turn.
+    with suppress(BaseException):
+        kinds = [str(kind.__name__) for kind in type(error).__mro__]
+        if "can't allocate memory" in str(error):
+            kinds.insert(0, "MemoryError")
+    return kinds
 
 
 def _copy(value: Any, left: list[int], depth: int) -> Any:

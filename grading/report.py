@@ -146,7 +146,9 @@ def feedback(release: Release, record: Record, given: Given) -> str:
         if mark is not None and not record.unreadable:
             parts.append(f"<p>{_code(mark.message)}</p>")
             if mark.detail:
-                parts.append(f"<p>Your code said:</p><pre>{_text(mark.detail)}</pre>")
+                parts.append(
+                    f"<p>What it said with inputs that you can see:</p><pre>{_text(mark.detail)}</pre>"
+                )
         manual = given.get((record.student, task.grade_id))
         if manual is not None and manual.comment:
             parts.append(f"<p>Comment:</p><pre>{_text(manual.comment)}</pre>")

@@ -2,10 +2,14 @@
 
 One time limit holds for the whole submission. What ends the worker or takes too long costs its own exercise:
 the worker is started again, and the rest is marked in the time that is left.
+
+What a student's code says, it may say of the hidden inputs. So its words are passed on only from a worker
+that has not been given any: where something fails later, the notebook is run once more, in a fresh worker and
+with the visible checks in the place of the hidden ones, to find out what there is to tell.
 """
 
-import re
-import time
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -15,11 +19,8 @@ from grading.notebooks import Cell, Release, Submission
 from grading.sandbox import Lost, Worker, Workplace
 from solutions.checks import CallFailed, Exercise
 
-# A digit inside a name, as in `x2`, and the names of types may stay.
-NUMBER = re.compile(
-    r"\b(?:b?float|u?int|complex)(?:8|16|32|64|128)\b|(?<![^\W\d_])[-+]?\.?\d[\d_.]*(?:e[-+]?\d+)?j?|\d[\d_.]+",
-    re.I,
-)
+LEAST = 0.05
+"""Seconds that a cell or an exercise gets even where hardly any are left."""
 
 
 @dataclass
@@ -34,16 +35,11 @@ class Outcome:
 
 @dataclass(frozen=True)
 class _Fate:
-    """What became of a cell that stopped: a status and words for the student."""
+    """What became of a cell that stopped: a status, and words for the student."""
 
     status: str
     message: str
     detail: str = ""
-
-
-def without_numbers(text: str) -> str:
-    """A message of the student's code with its numbers taken out: they may be hidden inputs."""
-    return NUMBER.sub(lambda found: found[0] if found[0][0].isalpha() else "…", text)[:300]
 
 
 def unmarked(checks: list[Exercise], status: str, message: str) -> list[Mark]:
@@ -80,140 +76,204 @@ class _Run:
         self.checks = {check.grade_id: check for check in checks}
         self.tasks = {task.grade_id: task for task in release.tasks}
         self.given = {cell.grade_id for cell in release.given()}
+        self.visible = {cell.grade_id: cell.source for cell in release.cells if cell.kind == "code"}
         self.marks: dict[str, Mark] = {}
+        # By their place among the steps: given cells and the student's are numbered each for themselves.
+        self.python: dict[int, str] = {}
         self.fates: dict[int, _Fate] = {}
-        self.notes: dict[str, None] = {}
         self.stopped: set[int] = set()
-        self.ends = 0.0
+        self.untold: set[int] = set()
+        self.said: dict[str, _Fate | None] = {}
+        self.notes: list[str] = []
+        self.worker: Worker | None = None
+        self.seen_inputs = False
+        self.spent = 0.0
         self.peak = 0
 
     def outcome(self) -> Outcome:
-        begun = None
-        while len(self.marks) < len(self.checks):
-            if begun is not None and self._left() <= 0:
-                self._out_of_time()
-                break
-            with self.place.start(self.slot) as worker:
-                if begun is None:  # how long this machine takes to import torch is not the student's doing
-                    begun = time.monotonic()
-                    self.ends = begun + self.place.seconds
-                self._pass(worker)
-                self.peak = max(self.peak, worker.peak)
-        marks = [self.marks[name] for name in self.checks]
-        spent = time.monotonic() - begun if begun is not None else 0.0
-        return Outcome(marks, list(self.notes), spent, self.peak)
-
-    def _left(self) -> float:
-        return self.ends - time.monotonic()
-
-    def _share(self) -> float:
-        """The seconds that the next cell or exercise may take: an even part of what is left."""
-        return max(0.05, self._left() / max(1, len(self.checks) - len(self.marks)))
-
-    def _pass(self, worker: Worker) -> None:
-        """Go through the notebook once, until the end or until the worker is lost."""
-        for step in self.submission.steps:
-            if len(self.marks) == len(self.checks) or self._left() <= 0:
-                return
-            if isinstance(step, str):
-                if step in self.checks and step not in self.marks and not self._mark(worker, step):
-                    return
-            elif step.number not in self.stopped and not self._execute(worker, step):
-                return
-
-    def _execute(self, worker: Worker, cell: Cell) -> bool:
-        """Run a cell; whether the worker is still there."""
-        where = "Given code" if cell.grade_id in self.given else f"Cell {cell.number}"
-        try:
-            answer = worker.ask({"run": cell.source}, self._share())
-        except Lost as lost:
-            fate = _Fate(lost.status, f"{where} was stopped: {_lower(str(lost))}")
-            self.stopped.add(cell.number)
-            self._stopped(cell, fate)
-            return False
-        if not isinstance(answer, dict):
-            answer = {}
-        ignored = answer.get("ignored")
-        if isinstance(ignored, list) and ignored and all(isinstance(line, str) for line in ignored):
-            lines = ", ".join(f"`{without_numbers(line[:60])}`" for line in ignored[:3])
-            self.notes[f"{where}: not executed, because it is for the shell or for IPython: {lines}"] = None
-        if answer.get("status") != "ok":
-            kind, detail = _error(answer)
-            line = answer.get("line")
-            at = f" in line {line}" if type(line) is int and 0 < line < 10**6 else ""
-            status = "memory" if _is_memory(kind, detail) else "raised"
-            self._stopped(cell, _Fate(status, f"{where} stopped{at} with {kind}.", detail))
-        return True
-
-    def _stopped(self, cell: Cell, fate: _Fate) -> None:
-        self.fates[cell.number] = fate
-        self.notes[f"{fate.message} {fate.detail}".strip()] = None
-
-    def _mark(self, worker: Worker, grade_id: str) -> bool:
-        """Mark one exercise; whether the worker is still there."""
-        until = time.monotonic() + self._share()
-        gone: list[Lost] = []
-
-        def send(request: dict[str, Any]) -> Any:
-            try:
-                answer = worker.ask({"call": request}, max(0.05, until - time.monotonic()))
-            except Lost as lost:
-                gone.append(lost)
-                raise CallFailed(lost.status, _of_exercise(lost, self.place.seconds)) from None
-            if isinstance(answer, dict) and answer.get("status") == "raised":
-                kind, detail = _error(answer)
-                kinds = answer["kinds"] if isinstance(answer.get("kinds"), list) else []
-                answer.update(kinds=[kind, *kinds[1:]], detail=detail)
-                if _is_memory(kind, detail):
-                    raise CallFailed("memory", "It asked for more memory than it may have.")
-            return answer
-
-        (mark,) = marking.mark([self.checks[grade_id]], marking.caller(send), self.seed)
-        if mark.status == "missing":
-            mark = self._why_missing(mark)
-        self.marks[grade_id] = replace(mark, detail=without_numbers(mark.detail))
-        return not gone
-
-    def _why_missing(self, mark: Mark) -> Mark:
-        """Where the cell that should define a function stopped, say so rather than that there is none."""
-        task = self.tasks[mark.grade_id]
-        for cell in self.submission.code():
-            fate = self.fates.get(cell.number)
-            if fate and (cell.grade_id == task.cell or f"def {task.function}(" in cell.source):
-                message = f"{fate.message} So there is no function `{task.function}`."
-                return replace(mark, status=fate.status, message=message, detail=fate.detail)
-        return mark
-
-    def _out_of_time(self) -> None:
-        message = (
+        while len(self.marks) < len(self.checks) and self._left() > 0:
+            self._in_a_worker(self._pass)
+        late = (
             f"The {self.place.seconds:.0f} seconds for the whole notebook were used up before it was marked."
         )
         for name, check in self.checks.items():
-            if name not in self.marks:
-                self.marks[name] = Mark(name, check.points, 0, "timeout", message)
+            self.marks.setdefault(name, Mark(name, check.points, 0, "timeout", late))
+        if (self.untold or self._raised()) and self._left() > 0:
+            self._in_a_worker(self._explain)
+        marks = [self._worded(self.marks[name]) for name in self.checks]
+        told = [fate for place, fate in sorted(self.fates.items()) if place not in self.untold]
+        notes = [*self.notes, *(f"{fate.message} {fate.detail}".strip() for fate in told)]
+        return Outcome(marks, list(dict.fromkeys(notes)), self.spent, self.peak)
+
+    # --- the worker and the time ---
+
+    def _in_a_worker(self, work: Callable[[], None]) -> None:
+        """Start a worker and do some work with it, until that is done or the worker is lost."""
+        again, begun = self.worker is not None, self.spent
+        with self.place.start(self.slot) as self.worker:
+            # The first start is the grader's doing; the others are that of whoever ended the one before.
+            self.spent = begun + (self.worker.starting if again else 0.0)
+            self.seen_inputs = False
+            with suppress(Lost):
+                work()
+        self.peak = max(self.peak, self.worker.peak)
+
+    def _ask(self, request: dict[str, Any], seconds: float) -> dict[str, Any]:
+        """The worker's answer; Lost when there is none."""
+        before = self.worker.charged
+        try:
+            answer = self.worker.ask(request, max(LEAST, seconds))
+        finally:
+            self.spent += self.worker.charged - before
+        return answer if isinstance(answer, dict) else {}
+
+    def _left(self) -> float:
+        return self.place.seconds - self.spent
+
+    def _share(self) -> float:
+        """The seconds that the next cell or exercise may take: an even part of what is left."""
+        return self._left() / max(1, len(self.checks) - len(self.marks))
+
+    # --- marking ---
+
+    def _pass(self) -> None:
+        """Go through the notebook once; Lost when the worker does not live to the end."""
+        self._read()
+        for place, step in enumerate(self.submission.steps):
+            if len(self.marks) == len(self.checks) or self._left() <= 0:
+                return
+            if isinstance(step, str):
+                if step in self.checks and step not in self.marks:
+                    self._mark(step)
+            elif place not in self.stopped:
+                self._execute(place, step)
+
+    def _read(self) -> None:
+        """Find out, before any code of the student runs, what of each cell is Python."""
+        for place, step in enumerate(self.submission.steps):
+            if isinstance(step, str) or place in self.python or place in self.stopped:
+                continue
+            try:
+                answer = self._ask({"read": step.source}, self._share())
+            except Lost as lost:
+                self._stop(place, step, lost)
+                raise
+            self.python[place] = answer.get("python", step.source)
+            ignored = answer.get("ignored")
+            if ignored:
+                lines = ", ".join(f"`{line[:60]}`" for line in ignored[:3])
+                said = "not executed, because it is for the shell or for IPython"
+                self.notes.append(f"{self._name(step)}: {said}: {lines}")
+
+    def _execute(self, place: int, cell: Cell) -> None:
+        try:
+            answer = self._ask({"run": self.python[place]}, self._share())
+        except Lost as lost:
+            # In the next worker it comes before all hidden inputs. Only what it does there is told.
+            if not self.seen_inputs:
+                self._stop(place, cell, lost)
+            raise
+        if answer.get("status") == "ok":
+            return
+        if not self.seen_inputs:
+            self.untold.discard(place)
+            self.fates[place] = self._fate(cell, answer)
+        elif place not in self.fates:
+            self.untold.add(place)
+            status = "memory" if _is_memory(answer) else "raised"
+            self.fates[place] = _Fate(status, f"{self._name(cell)} stopped.")
+
+    def _stop(self, place: int, cell: Cell, lost: Lost) -> None:
+        self.stopped.add(place)
+        self.fates[place] = _Fate(lost.status, f"{self._name(cell)} was stopped: {_lower(str(lost))}")
+
+    def _mark(self, grade_id: str) -> None:
+        until = self.spent + self._share()
+        gone: list[Lost] = []
+        self.seen_inputs = True
+
+        def send(request: dict[str, Any]) -> Any:
+            try:
+                answer = self._ask({"call": request}, until - self.spent)
+            except Lost as lost:
+                gone.append(lost)
+                raise CallFailed(lost.status, self._of_exercise(lost)) from None
+            if answer.get("status") == "raised" and _is_memory(answer):
+                raise CallFailed("memory", "It asked for more memory than it may have.")
+            return answer
+
+        (self.marks[grade_id],) = marking.mark([self.checks[grade_id]], marking.caller(send), self.seed)
+        if gone:
+            raise gone[0]
+
+    # --- what is told ---
+
+    def _raised(self) -> set[str]:
+        return {name for name, mark in self.marks.items() if mark.status == "raised"}
+
+    def _explain(self) -> None:
+        """Run the notebook without a hidden input, and note what it says where it failed before."""
+        waiting = self._raised()
+        for place, step in enumerate(self.submission.steps):
+            if not (waiting or self.untold) or self._left() <= 0:
+                return
+            share = self._left() / (1 + len(waiting) + len(self.untold))
+            if isinstance(step, str):
+                if step in waiting:
+                    waiting.discard(step)
+                    answer = self._ask({"run": self.visible[step]}, share)
+                    failed = answer.get("status") != "ok"
+                    self.said[step] = _Fate("raised", *_error(answer)) if failed else None
+            elif place not in self.stopped:
+                answer = self._ask({"run": self.python[place]}, share)
+                if place in self.untold and answer.get("status") != "ok":
+                    self.untold.discard(place)
+                    self.fates[place] = replace(self._fate(step, answer), status=self.fates[place].status)
+
+    def _worded(self, mark: Mark) -> Mark:
+        """A mark with what there is to tell: where its cell stopped, or what its code said."""
+        if mark.status == "missing":
+            task = self.tasks[mark.grade_id]
+            for place, step in enumerate(self.submission.steps):
+                fate = self.fates.get(place)
+                if fate and (step.grade_id == task.cell or f"def {task.function}(" in step.source):
+                    message = f"{fate.message} So there is no function `{task.function}`."
+                    return replace(mark, status=fate.status, message=message, detail=fate.detail)
+        if mark.grade_id in self.said:
+            said = self.said[mark.grade_id]
+            if said is None:
+                return replace(mark, message=f"{mark.message} With the visible check it does not.")
+            return replace(mark, detail=f"{said.message}: {said.detail}".rstrip(": "))
+        return mark
+
+    def _name(self, cell: Cell) -> str:
+        return "Given code" if cell.grade_id in self.given else f"Cell {cell.number}"
+
+    def _fate(self, cell: Cell, answer: dict[str, Any]) -> _Fate:
+        kind, detail = _error(answer)
+        line = answer.get("line")
+        at = f" in line {line}" if type(line) is int and 0 < line < 10**6 else ""
+        status = "memory" if _is_memory(answer) else "raised"
+        return _Fate(status, f"{self._name(cell)} stopped{at} with {kind}.", detail)
+
+    def _of_exercise(self, lost: Lost) -> str:
+        if lost.status != "timeout":
+            return str(lost)
+        whole = f"the {self.place.seconds:.0f} seconds for the whole notebook"
+        return f"It was still running when its share of {whole} was over."
 
 
 def _error(answer: dict[str, Any]) -> tuple[str, str]:
-    """Name and text of the exception in an answer, as far as they can be believed."""
+    """Name and text of the exception in an answer; whatever else stands there counts for nothing."""
     kinds, detail = answer.get("kinds"), answer.get("detail")
     kind = kinds[0] if isinstance(kinds, list) and kinds and isinstance(kinds[0], str) else ""
-    detail = without_numbers(detail) if isinstance(detail, str) else ""
-    fits = kind.isidentifier() and len(kind) < 80 and not re.search(r"\d", kind)
-    return (kind if fits else "an exception"), detail
+    detail = detail[:300] if isinstance(detail, str) else ""
+    return (kind if kind.isidentifier() and len(kind) < 80 else "an exception"), detail
 
 
-def _is_memory(kind: str, detail: str) -> bool:
-    return (
-        kind in ("MemoryError", "OutOfMemoryError", "_ArrayMemoryError") or "can't allocate memory" in detail
-    )
-
-
-def _of_exercise(lost: Lost, seconds: float) -> str:
-    if lost.status != "timeout":
-        return str(lost)
-    return (
-        f"It was still running when its share of the {seconds:.0f} seconds for the whole notebook was over."
-    )
+def _is_memory(answer: dict[str, Any]) -> bool:
+    kinds = answer.get("kinds")
+    return isinstance(kinds, list) and ("MemoryError" in kinds or "OutOfMemoryError" in kinds)
 
 
 def _lower(text: str) -> str:

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import sysconfig
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,7 +29,9 @@ MEMORY = GIB
 """Bytes that all processes of one worker may hold together."""
 TEMPORARY = 256 * 2**20
 PROCESSES = 48
-START_SECONDS = 120.0
+START_SECONDS = 40.0
+PATIENCE = 3.0
+"""How many seconds may go by for each second of computing that a submission may take."""
 TICK = 0.1
 # Users that no Debian package creates; a worker's own, so that one cannot use up the processes of another.
 FIRST_USER = 61184
@@ -63,26 +66,33 @@ class Lost(Exception):
 # --- the filter of system calls -------------------------------------------------------------------------
 
 # Ways to new namespaces (where one could mount file systems that fill the memory), to memory that belongs to
-# no process, and into other processes and the kernel. Name: number on x86_64, on aarch64.
+# no process, to what others do with shared files, and into other processes and the kernel. Name: number on
+# x86_64, on aarch64.
 DENIED = {
     "unshare": (272, 97), "setns": (308, 268), "mount": (165, 40), "umount2": (166, 39),
     "pivot_root": (155, 41),
     "open_tree": (428, 428), "move_mount": (429, 429), "fsopen": (430, 430), "mount_setattr": (442, 442),
+    "inotify_init": (253, 26), "inotify_init1": (294, 26), "fanotify_init": (300, 262),
     "memfd_create": (319, 279), "memfd_secret": (447, 447), "shmget": (29, 194), "msgget": (68, 186),
     "semget": (64, 190), "mq_open": (240, 180), "ptrace": (101, 117), "process_vm_writev": (311, 271),
+    "process_vm_readv": (310, 270), "pidfd_getfd": (438, 438), "kcmp": (312, 272),
+    "open_by_handle_at": (304, 265),
     "keyctl": (250, 219), "add_key": (248, 217), "request_key": (249, 218), "bpf": (321, 280),
     "perf_event_open": (298, 241), "userfaultfd": (323, 282), "io_uring_setup": (425, 425),
 }  # fmt: skip
-MACHINES = {"x86_64": (0, 0xC000003E, 56), "aarch64": (1, 0xC00000B7, 220)}
+# Column above, architecture, and the numbers of clone and socket.
+MACHINES = {"x86_64": (0, 0xC000003E, 56, 41), "aarch64": (1, 0xC00000B7, 220, 198)}
 CLONE3 = 435
 NEW_NAMESPACES = 0x7E020000
+SOCKETS = (1, 2, 10, 16)
+"""AF_UNIX, AF_INET, AF_INET6, AF_NETLINK: a network namespace has these of its own; others reach the host."""
 
 
 def syscall_filter(machine: str) -> bytes:
     """A seccomp program that refuses `DENIED`; NoSandbox for a machine whose calls are not listed."""
     if machine not in MACHINES:
         raise NoSandbox(f"No list of system calls for machines of type {machine}. {CONTAINER}")
-    column, architecture, clone = MACHINES[machine]
+    column, architecture, clone, socket = MACHINES[machine]
     load, equal, bits, at_least, leave = 0x20, 0x15, 0x45, 0x35, 0x06
     allow, kill, refuse, unknown = 0x7FFF0000, 0x80000000, 0x00050001, 0x00050026  # errno EPERM, ENOSYS
     numbers = [number[column] for number in DENIED.values()]
@@ -93,6 +103,9 @@ def syscall_filter(machine: str) -> bytes:
     program += [(equal, 0, 1, CLONE3), (leave, 0, 0, unknown)]
     for number in numbers:
         program += [(equal, 0, 1, number), (leave, 0, 0, refuse)]
+    program += [(equal, 0, 2 + len(SOCKETS), socket), (load, 0, 0, 16)]
+    program += [(equal, len(SOCKETS) - place, 0, family) for place, family in enumerate(SOCKETS)]
+    program += [(leave, 0, 0, refuse)]
     program += [(equal, 0, 3, clone), (load, 0, 0, 16), (bits, 0, 1, NEW_NAMESPACES), (leave, 0, 0, refuse)]
     program += [(leave, 0, 0, allow)]
     return b"".join(struct.pack("HBBI", *step) for step in program)
@@ -122,8 +135,12 @@ class Worker:
     """One process with one student's code, and all processes that this code starts."""
 
     def __init__(self, place: Workplace, slot: int) -> None:
+        self.peak = 0
+        self.charged = 0.0
         self._parts: list[bytes] = []
         self._number = 0
+        self._computed = 0.0
+        self._closed = False
         self._init: int | None = None
         limits = {
             "CORE": 0,
@@ -147,13 +164,14 @@ class Worker:
             limits["NPROC"] += _tasks_of(os.getuid())
         os.set_blocking(self._process.stdin.fileno(), False)
         os.set_blocking(self._process.stdout.fileno(), False)
-        self.peak = 0
         try:
             answer = self._exchange({"user": user, "limits": limits}, START_SECONDS)
         except Lost as lost:
-            self.close()
+            self._process.kill()
             said = self._process.stderr.read().decode("utf-8", "replace").strip()
+            self.close()
             raise NoSandbox(said.splitlines()[-1] if said else str(lost)) from None
+        self.starting, self.charged = self.charged, 0.0
         if answer != {"status": "ready"}:
             self.close()
             raise NoSandbox(f"the worker answered {answer!r:.200} instead of being ready")
@@ -167,7 +185,9 @@ class Worker:
     def ask(self, request: dict[str, Any], seconds: float) -> Any:
         """Send a request and return the answer, whatever it is.
 
-        Raises Lost, and ends the worker, when there is none in time, or no worker any more.
+        A second is charged for each one that the worker's processes compute, or for every `PATIENCE` that go
+        by: what else this machine has to do is not the student's doing. The sum is in `charged`.
+        Raises Lost, and ends the worker, when `seconds` are charged without an answer, or no worker is left.
         """
         try:
             return self._exchange(request, seconds)
@@ -177,42 +197,57 @@ class Worker:
 
     def close(self) -> None:
         """End every process of this worker and wait until they are gone."""
-        family = self._family()
-        with suppress(ProcessLookupError):
-            os.kill(self._process.pid, signal.SIGKILL)
-        # The end of its first process takes a pid namespace with it; without one there is only this list.
-        for process in [self._init] if self._init else family:
-            with suppress(ProcessLookupError, TypeError):
-                os.kill(process, signal.SIGKILL)
+        if self._closed:
+            return
+        self._closed = True
+        if not self._init:
+            for process in self._family():
+                _kill(process)
+        elif self._process.poll() is None:
+            # The end of its first process takes a pid namespace with it, and bubblewrap, its parent, reaps it
+            # and ends. Killed first, bubblewrap would leave that to whoever adopts orphans here, in his time.
+            _kill(self._init)
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(10)
+        self._process.kill()
         self._process.wait()
-        deadline = time.monotonic() + 10
-        while self._init and Path(f"/proc/{self._init}").exists() and time.monotonic() < deadline:
-            time.sleep(0.005)
-        for pipe in (self._process.stdin, self._process.stdout):
+        for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
             with suppress(OSError):
                 pipe.close()
 
     def _exchange(self, request: dict[str, Any], seconds: float) -> Any:
+        begun, computed, before = time.monotonic(), self._computed, self.charged
+
+        def charge() -> float:
+            passed = (time.monotonic() - begun) / PATIENCE
+            charged = max(passed, self._computed - computed)
+            self.charged = before + charged
+            return charged
+
+        try:
+            return self._talk(request, seconds, charge)
+        finally:
+            self._look()
+            charge()
+
+    def _talk(self, request: dict[str, Any], seconds: float, charge: Callable[[], float]) -> Any:
         """Send a request and wait for the answer with its number; other lines count for nothing."""
         self._number += 1
         self._parts = []
         line, sent = wire.encode({**request, "number": self._number}), 0
-        deadline, received, checked = time.monotonic() + seconds, 0, 0.0
+        received, looked = 0, time.monotonic()
         send, receive = self._process.stdin, self._process.stdout
         with selectors.DefaultSelector() as selector:
             selector.register(send, selectors.EVENT_WRITE)
             selector.register(receive, selectors.EVENT_READ)
             while True:
-                now = time.monotonic()
-                if now >= deadline:
-                    raise Lost("timeout", f"It was still running after {seconds:.0f} seconds.")
-                if now - checked >= TICK:
-                    checked = now
-                    held = self._memory()
-                    self.peak = max(self.peak, held)
-                    if held > MEMORY:
+                if time.monotonic() - looked >= TICK:
+                    looked = time.monotonic()
+                    if self._look() > MEMORY:
                         raise Lost("memory", f"It held more than {MEMORY // GIB} GiB of memory.")
-                for key, _ in selector.select(min(TICK, deadline - now)):
+                if charge() >= seconds:
+                    raise Lost("timeout", "It was still running when its time was over.")
+                for key, _ in selector.select(TICK):
                     if key.fileobj is send:
                         with suppress(BlockingIOError):
                             try:
@@ -240,6 +275,14 @@ class Worker:
                         if answer is not None:
                             return answer
 
+    def _look(self) -> int:
+        """Note how much memory the worker's processes hold, and how long they have computed."""
+        family = self._family()
+        held = self._memory(family)
+        self.peak = max(self.peak, held)
+        self._computed = max(self._computed, sum(map(_computed, family)))
+        return held
+
     def _answer(self, line: bytes) -> Any:
         """What a line says in answer to the present request; None for all other lines."""
         try:
@@ -263,14 +306,28 @@ class Worker:
                     waiting += map(int, text.split())
         return found
 
-    def _memory(self) -> int:
-        """Bytes that the worker's processes hold, without what they share with files on disk."""
-        family = self._family()
+    @staticmethod
+    def _memory(family: list[int]) -> int:
+        """Bytes that these processes hold, without what they share with files on disk."""
         held = sum(_memory_of(process, "status", ("RssAnon:", "RssShmem:")) for process in family)
         if held <= MEMORY:
             return held
         # Forked processes share most of their memory; the kernel takes longer to say what is theirs.
         return sum(_memory_of(process, "smaps_rollup", ("Pss_Anon:", "Pss_Shmem:")) for process in family)
+
+
+def _kill(process: int) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(process, signal.SIGKILL)
+
+
+def _computed(process: int) -> float:
+    """Seconds of processor time of a process and of those below it that it has outlived."""
+    with suppress(OSError, ValueError, IndexError):
+        # The name, in brackets, may hold spaces and brackets of its own.
+        fields = Path(f"/proc/{process}/stat").read_bytes().rpartition(b")")[2].split()
+        return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+    return 0.0
 
 
 def _memory_of(process: int, file: str, fields: tuple[str, ...]) -> int:
@@ -362,6 +419,8 @@ def _arguments(place: Workplace, python: Path) -> list[str]:
         *rights,
         "--die-with-parent",
         "--new-session",
+        # Otherwise bubblewrap stays as the first process, and an ordinary user's worker may read its memory.
+        "--as-pid-1",
         "--clearenv",
         "--hostname",
         "worker",
@@ -449,6 +508,9 @@ def _call(number, *values):
     if ctypes.CDLL(None, use_errno=True).syscall(number, *values) < 0:
         raise OSError(ctypes.get_errno())
 
+def _other_networks():
+    return all(_fails(lambda: socket.socket(family, kind)) for family in (17, 38, 40) for kind in (1, 2, 5))
+
 def _capabilities():
     status = open("/proc/self/status").read().split()
     return [status[status.index(f"Cap{{kind}}:") + 1] for kind in ("Prm", "Eff", "Amb")]
@@ -459,9 +521,10 @@ def probe():
         file.write("x")
     return {{
         "an unprivileged user": os.getuid() != 0 and all(int(c, 16) == 0 for c in _capabilities()),
-        "no network": _fails(_network),
+        "no network": _fails(_network) and _other_networks(),
         "a read-only file system": all(_fails(_write_to(f)) for f in ("/", "/dev", "/usr")),
-        "its own processes alone": len([n for n in os.listdir("/proc") if n.isdigit()]) <= 3,
+        "its own processes alone": len([n for n in os.listdir("/proc") if n.isdigit()]) == 1
+        and os.getpid() == 1,
         "nothing of the course": not any(os.path.exists(path) for path in {hidden!r}),
         "an empty environment": set(os.environ) <= {{*{variables!r}, "PWD", "LC_CTYPE"}},
         "no new namespaces": _fails(lambda: _call({unshare}, 0x10000000)),

@@ -3,16 +3,22 @@
 import builtins
 import keyword
 import re
+from itertools import islice
 
+# A string without an end is one token up to the end of its line, or of the cell: no letter is read twice.
 TOKEN = re.compile(
     r"#[^\n]*"
-    r"|[rbfuRBFU]{0,2}(?:'''.*?'''|\"\"\".*?\"\"\"|'(?:\\.|[^'\\\n])*'|\"(?:\\.|[^\"\\\n])*\")|\w+|[^\w\s]",
+    r"|[rbfuRBFU]{0,2}(?:'''.*?(?:'''|\Z)|\"\"\".*?(?:\"\"\"|\Z)"
+    r"|'(?:\\.|[^'\\\n])*+'?|\"(?:\\.|[^\"\\\n])*+\"?)"
+    r"|\w+|[^\w\s]",
     re.S,
 )
 KEPT = {*keyword.kwlist, *dir(builtins), "np", "torch", "nn", "F"}
 GRAM = 6
 LEAST = 60
 """Tokens below which submissions are too short to tell anything."""
+MOST = 20_000
+"""Tokens that are looked at."""
 NEAR = 0.9
 
 
@@ -43,15 +49,16 @@ def alike(code: dict[str, list[str]]) -> list[list[str]]:
     return sorted((members for members in groups.values() if len(members) > 1), key=len, reverse=True)
 
 
-def grams_of(cells: list[str]) -> set[tuple[str, ...]]:
-    """The runs of tokens of a student's cells, with every name of their own replaced by one and the same."""
-    found = set()
+def grams_of(cells: list[str]) -> set[int]:
+    """Hashes of the runs of tokens in a student's cells, every name of their own replaced by the same one."""
+    found, left = set(), MOST
     for cell in cells:
         tokens: list[str] = []
-        for token in TOKEN.findall(cell):
-            if token.startswith("#") or token[-1] in "'\"":
+        for match in islice(TOKEN.finditer(cell), left):
+            token, left = match[0], left - 1
+            if token.startswith("#") or "'" in token or '"' in token:
                 continue
             own = token.isidentifier() and token not in KEPT and tokens[-1:] != ["."]
             tokens.append("name" if own else token)
-        found |= {tuple(tokens[i : i + GRAM]) for i in range(len(tokens) - GRAM + 1)}
+        found |= {hash(tuple(tokens[i : i + GRAM])) for i in range(len(tokens) - GRAM + 1)}
     return found

@@ -2,8 +2,8 @@
 
 Requests come as lines on standard input, answers leave as lines on standard output; see `grading.wire`.
 The first line holds the settings: `user` (to become, or None) and `limits` (of `resource`, by name).
-After it `{"run": source}` executes a cell and `{"call": request}` is for `grading.adapter`. Every request has
-a `number`, which the answer repeats.
+After it `{"read": source}` takes a cell apart, `{"run": source}` executes the Python of one, and
+`{"call": request}` is for `grading.adapter`. Every request has a `number`, which the answer repeats.
 
 All that the student's code can do to this module is to spoil its own answers: what is right is decided
 elsewhere.
@@ -12,6 +12,7 @@ elsewhere.
 import ast
 import builtins
 import contextlib
+import gc
 import importlib
 import os
 import re
@@ -21,6 +22,7 @@ import types
 from typing import Any
 
 from grading import wire
+from grading.plain import kinds_of
 
 DETAIL = 500
 SHELL = re.compile(r"^(\s*)(?:[\w, ]+=\s*)?[!%?].*|^(\s*)[\w.]+\?\??\s*$")
@@ -34,12 +36,17 @@ def main() -> None:
     """Serve requests until standard input ends."""
     settings = wire.decode(os.fdopen(os.dup(0), "rb", buffering=0).readline())
     _confine(settings)
+    _stand_in("torch._meta_registrations")
+    gc.disable()  # nothing of an import is ever garbage, and looking for it takes an eighth of the time
     import torch
 
     from grading import adapter
 
+    gc.enable()
     torch.set_num_threads(1)
-    _leave_out_compiler(torch)
+    compiler = _stand_in("torch._dynamo")
+    compiler.disable = lambda function=None, *values, **options: function or (lambda given: given)
+    compiler.graph_break = lambda *values, **options: None
     requests, answers = os.fdopen(os.dup(0), "rb"), os.dup(1)
     nothing = os.open(os.devnull, os.O_RDWR)
     for standard in (0, 1, 2):  # what the student prints goes nowhere, however much it is
@@ -50,33 +57,34 @@ def main() -> None:
     while line := requests.readline():
         request = wire.decode(line)
         try:
-            if "run" in request:
+            if "read" in request:
+                python, ignored = without_magics(request["read"])
+                answer = {"status": "ok", "python": python, "ignored": ignored}
+            elif "run" in request:
                 answer = run(request["run"], module.__dict__)
             else:
                 answer = adapter.answer(module.__dict__, request["call"])
         except BaseException as error:
-            answer = _failure("raised", error)
+            answer = _failure(error)
         if os.getpid() != own:
             os._exit(0)  # the student forked, and this is the child
         try:
             _send(answers, request["number"], answer)
         except ValueError:
-            said = {"status": "wrong", "detail": "returned a number with too many digits"}
+            said = {"status": "wrong", "detail": "returned more than can be written down"}
             _send(answers, request["number"], said)
 
 
 def run(source: str, namespace: dict[str, Any]) -> dict[str, Any]:
-    """Execute a cell as Jupyter would, up to the first statement that fails.
+    """Execute the Python of a cell, up to the first statement that fails.
 
-    Answers `status` (`ok`, or `raised` with `kinds`, `detail` and `line`) and `ignored`: the lines for the
-    shell or for IPython, which are not executed.
+    Answers `status`: `ok`, or `raised` with `kinds`, `detail` and `line`.
     """
-    source, ignored = without_magics(source)
     try:
         exec(compile(source, "<cell>", "exec", dont_inherit=True), namespace)
     except BaseException as error:
-        return {**_failure("raised", error), "line": _line(error), "ignored": ignored}
-    return {"status": "ok", "ignored": ignored}
+        return {**_failure(error), "line": _line(error)}
+    return {"status": "ok"}
 
 
 def without_magics(source: str) -> tuple[str, list[str]]:
@@ -105,25 +113,26 @@ def without_magics(source: str) -> tuple[str, list[str]]:
     return "\n".join(lines), ignored
 
 
-def _leave_out_compiler(torch: types.ModuleType) -> None:
-    """Put a stand-in for torch's compiler, which every optimiser imports and none of ours needs.
+def _stand_in(name: str) -> types.ModuleType:
+    """Put an empty module in the place of one of torch's; whoever wants something of it gets the real one.
 
-    Importing it takes longer than marking a homework. What wants more than this gets the real one.
+    Torch imports its shape functions for tensors without data, and every optimiser its compiler. No homework
+    needs them, and importing the two takes longer than all the rest of marking one.
     """
 
-    def real(name: str) -> Any:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        if sys.modules.get("torch._dynamo") is stand_in:
-            del sys.modules["torch._dynamo"]
-        return getattr(importlib.import_module("torch._dynamo"), name)
+    def real(attribute: str) -> Any:
+        if attribute.startswith("__"):
+            raise AttributeError(attribute)
+        if sys.modules.get(name) is stand_in:
+            del sys.modules[name]
+        return getattr(importlib.import_module(name), attribute)
 
-    stand_in = types.ModuleType("torch._dynamo")
-    stand_in.__path__ = [os.path.join(path, "_dynamo") for path in torch.__path__]
-    stand_in.disable = lambda function=None, *values, **options: function or (lambda given: given)
-    stand_in.graph_break = lambda *values, **options: None
+    stand_in = types.ModuleType(name)
+    folder = name.rpartition(".")[2]
+    stand_in.__path__ = [os.path.join(path, "torch", folder) for path in sys.path]
     stand_in.__getattr__ = real
-    sys.modules["torch._dynamo"] = stand_in
+    sys.modules[name] = stand_in
+    return stand_in
 
 
 class _Silent:
@@ -161,12 +170,12 @@ def _confine(settings: dict[str, Any]) -> None:
         file.write("1000")
 
 
-def _failure(status: str, error: BaseException) -> dict[str, Any]:
+def _failure(error: BaseException) -> dict[str, Any]:
     try:
         detail = str(error.msg if isinstance(error, SyntaxError) else error)[:DETAIL]
     except BaseException:
         detail = ""
-    return {"status": status, "kinds": [kind.__name__ for kind in type(error).__mro__], "detail": detail}
+    return {"status": "raised", "kinds": kinds_of(error), "detail": detail}
 
 
 def _line(error: BaseException) -> int | None:

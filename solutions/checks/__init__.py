@@ -20,12 +20,12 @@ class CallFailed(Exception):
 
     `status` says why: `raised`, `missing`, `wrong` (it returned what is no plain data), or what else the
     transport knows, such as `timeout`. `kinds` names the classes of the exception that it raised, the most
-    special first. `detail` is its text: written by the student's code, so shown to that student alone.
+    special first. The message is for the student and holds nothing that the student's code said.
     """
 
-    def __init__(self, status: str, message: str, kinds: tuple[str, ...] = (), detail: str = "") -> None:
+    def __init__(self, status: str, message: str, kinds: tuple[str, ...] = ()) -> None:
         super().__init__(message)
-        self.status, self.kinds, self.detail = status, kinds, detail
+        self.status, self.kinds = status, kinds
 
 
 # call(function, *values, adapter=...) runs one function of the submission; see grading/adapter.py.

@@ -12,11 +12,13 @@ from tests.grading.submissions import (
     RATIO,
     STEM,
     Kind,
+    add_before,
     added_kind,
     bytes_kind,
     cell,
     dumped,
     function_kind,
+    new_cell,
     notebook_kind,
     put,
     solved,
@@ -36,9 +38,11 @@ def spy(name: str, body: str) -> Kind:
     return function_kind(name, "density_ratio", SPY.format(body=body.replace("\n", "\n    ")), "ok")
 
 
-def forger(name: str, code: str, status: str = "wrong", spoils: tuple[str, ...] = ()) -> Kind:
+def forger(
+    name: str, code: str, status: str = "wrong", spoils: tuple[str, ...] = (), later: str = ""
+) -> Kind:
     """A wrong answer, beside code that wants it to count as right, and `spoils` right ones further down."""
-    statuses = {"density_ratio": status, **dict.fromkeys(spoils, status)}
+    statuses = {"density_ratio": status, **dict.fromkeys(spoils, later or status)}
     return notebook_kind(name, lambda n: put(n, "density_ratio", code + "\n" + WRONG), **statuses)
 
 
@@ -61,6 +65,11 @@ if os.fork() == 0:
 
 def _flood(body: str) -> str:
     return "import os, sys, signal, threading, time\n" + RATIO + body.replace("\n", "\n    ")
+
+
+def add_first(notebook: dict, source: str) -> None:
+    """An added cell that stands where the release has its set-up cell."""
+    notebook["cells"].insert(notebook["cells"].index(cell(notebook, "setup")), new_cell(source))
 
 
 def _named(folder: Path) -> None:
@@ -116,14 +125,33 @@ def _sparse(folder: Path) -> None:
         file.truncate(2**40)
 
 
+# Whatever a student's code says where it knows a hidden input, it says LEAK: no page and no record may.
+# The numbers of the visible check are round; those of the hidden ones have more than six digits.
+HIDDEN = "any(abs(round(float(v), 6) - float(v)) > 1e-12 for v in logits.ravel())"
+HOARD = f"KNOWN = []\n{RATIO}KNOWN.extend(logits.ravel()) if {HIDDEN} else None\n    {RIGHT_RATIO}"
+LEAKS = [
+    function_kind("leaks_inputs", "density_ratio", f"{RATIO}if {HIDDEN}: raise ValueError('LEAK ' + str(logits))\n    {RIGHT_RATIO}", "raised"),
+    function_kind("leaks_inputs_in_letters", "density_ratio", f"{RATIO}if {HIDDEN}: raise KeyError('LEAK' + ''.join('abcdefghij.-e+'['0123456789.-e+'.index(c)] for c in f'{{logits.flat[0]:.9e}}'))\n    {RIGHT_RATIO}", "raised"),
+    function_kind("leaks_inputs_in_a_name", "density_ratio", f"{RATIO}if {HIDDEN}: raise type('LEAK' + str(abs(logits.flat[0])).replace('.', '_'), (Exception,), {{}})('x')\n    {RIGHT_RATIO}", "raised"),
+    function_kind("leaks_inputs_in_a_type", "density_ratio", f"{RATIO}if {HIDDEN}: return type('LEAK' + str(abs(logits.flat[0])).replace('.', '_'), (), {{}})()\n    {RIGHT_RATIO}", "wrong"),
+    notebook_kind("leaks_inputs_in_a_later_cell", lambda n: (put(n, "density_ratio", HOARD), add_before(n, "discriminator_step", "if KNOWN: raise RuntimeError(f'LEAK {KNOWN}')"))),
+    notebook_kind("leaks_inputs_in_a_later_line", lambda n: (put(n, "density_ratio", HOARD), add_before(n, "discriminator_step", "if KNOWN:\n    exec(compile('\\n' * int(abs(KNOWN[0]) * 1e4) + 'LEAK()', '<cell>', 'exec'))"))),
+    notebook_kind("leaks_inputs_in_a_later_exercise", lambda n: (put(n, "density_ratio", HOARD), put(n, "smoothed_optimum", "def smoothed_optimum(*values):\n    raise ValueError(f'LEAK {KNOWN}' if KNOWN else 'nothing known')")), smoothed_optimum="raised"),
+    notebook_kind("leaks_inputs_through_a_file", lambda n: (put(n, "density_ratio", f"{RATIO}if {HIDDEN}:\n        open('/tmp/LEAK', 'w').write(str(logits)); open('/dev/shm/LEAK', 'w').write(str(logits))\n    {RIGHT_RATIO}"), put(n, "smoothed_optimum", "def smoothed_optimum(*values):\n    import os\n    raise ValueError(str([n for f in ('/tmp', '/dev/shm') for n in os.listdir(f)]))")), smoothed_optimum="raised"),
+    function_kind("raises_on_hidden_inputs_only", "density_ratio", f"{RATIO}if {HIDDEN}: raise ValueError('LEAK')\n    {RIGHT_RATIO}", "raised"),
+]  # fmt: skip
+
 HOSTILE = [
     # Time
     function_kind("endless_loop", "density_ratio", _flood("while True: pass"), "timeout"),
     function_kind("ignores_signals", "density_ratio", _flood("for s in set(signal.Signals) - {9, 19}:\n    signal.signal(s, signal.SIG_IGN)\nwhile True: pass"), "timeout"),
     function_kind("swallows_everything", "density_ratio", _flood("while True:\n    try:\n        while True: pass\n    except BaseException: pass"), "timeout"),
     added_kind("loop_in_a_cell", "while True: pass"),
+    notebook_kind("loop_in_the_cell_that_bears_the_number_of_given_code", lambda n: add_first(n, "while True: pass")),
+    notebook_kind("leaves_in_many_cells", lambda n: [add_before(n, "density_ratio", "import os\nos._exit(0)") for _ in range(100)], **dict.fromkeys(("optimal_discriminator", "density_ratio", *BELOW), "timeout")),
     function_kind("loop_in_the_solution_cell", "density_ratio", WRONG + "while True: pass", "timeout"),
-    function_kind("stops_itself", "density_ratio", _flood("os.kill(os.getpid(), signal.SIGSTOP)\n" + RIGHT_RATIO), "timeout"),
+    function_kind("sleeps", "density_ratio", _flood("while True: signal.pause()"), "timeout"),
+    function_kind("stops_itself", "density_ratio", _flood("os.kill(os.getpid(), signal.SIGSTOP)\n" + RIGHT_RATIO), "ok"),
     function_kind("prints_for_ever", "density_ratio", _flood("while True: print('x' * 10**6)"), "timeout"),
     # The process
     function_kind("leaves", "density_ratio", _flood("os._exit(0)"), "died"),
@@ -131,7 +159,7 @@ HOSTILE = [
     function_kind("system_exit", "density_ratio", _flood("sys.exit('full marks')"), "raised"),
     function_kind("own_base_exception", "density_ratio", "class B(BaseException): pass\n" + RATIO + "raise B('x')", "raised"),
     function_kind("crashes", "density_ratio", "import ctypes\n" + RATIO + "ctypes.string_at(1)", "died"),
-    function_kind("kills_all", "density_ratio", _flood("for process in (-1, 1, os.getppid(), os.getpid()):\n    try: os.kill(process, 9)\n    except OSError: pass"), "died"),
+    function_kind("kills_all", "density_ratio", _flood("for process in (-1, 1, os.getppid(), os.getpid()):\n    try: os.kill(process, 9)\n    except OSError: pass\nos.abort()"), "died"),
     added_kind("fork_bomb", "import os, time\nwhile True:\n    try:\n        os.fork()\n    except OSError:\n        time.sleep(0.1)"),
     added_kind("thread_bomb", "import threading, time\nwhile True:\n    threading.Thread(target=time.sleep, args=(1000,)).start()"),
     added_kind("background_process", LEFTOVER),
@@ -172,10 +200,41 @@ HOSTILE = [
     function_kind("object_that_unpickles", "density_ratio", "class P:\n    def __reduce__(self): import os; return (os.system, ('touch /tmp/" + MARKER + "',))\n" + RATIO + "return P()", "wrong"),
     function_kind("changes_inputs_and_hides_it", "density_ratio", "np.array_equal = lambda *a, **k: True\nimport grading.plain\n" + RATIO + "logits += np.log(1 / prior - 1); return np.exp(logits)", "wrong"),
     function_kind("endless_array_interface", "density_ratio", "class L(list):\n    def __iter__(self):\n        while True: yield 1\n" + RATIO + "return L()", "wrong"),
-    function_kind("leaks_inputs", "density_ratio", RATIO + "raise ValueError('inputs ' + ' '.join(f'v{x:.3f}w_{x:.2e}' for x in logits.ravel()) + repr(prior) + str(logits.dtype))", "raised"),
-    function_kind("leaks_inputs_in_a_name", "density_ratio", RATIO + "raise type('V' + str(abs(logits.flat[0])).replace('.', '_'), (Exception,), {})('x')", "raised"),
+    *LEAKS,
     function_kind("broken_letters", "density_ratio", RATIO + "raise ValueError('\\ud800\\x00\\x1b[31m\\u202e')", "raised"),
     function_kind("lying_exception_name", "density_ratio", "E = type('<b>ValueError', (ValueError,), {})\n" + RATIO + "raise E('x')", "raised"),
+    # Thought of afresh, knowing only what the README and the page on teaching tell
+    spy("reads_inherited_files", "for fd in os.listdir('/proc/self/fd'):\n    try: place = os.readlink('/proc/self/fd/' + fd)\n    except OSError: continue\n    if not place.startswith(('pipe:', '/dev/null', '/proc/')): raise RuntimeError(place)"),
+    spy("other_sockets", "for family in (15, 17, 21, 29, 30, 31, 36, 38, 39, 40, 41, 42, 44):\n    for kind in (1, 2, 3, 5):\n        try: socket.socket(family, kind)\n        except OSError: continue\n        raise RuntimeError(str(family))\nfor place in ('\\0dbus', '/run/dbus/system_bus_socket', '/var/run/docker.sock'):\n    try: socket.socket(socket.AF_UNIX).connect(place)\n    except OSError: continue\n    raise RuntimeError(place)"),
+    spy("reaches_into_the_kernel", "import platform\nlibc = ctypes.CDLL(None)\nnumbers = (248, 249, 250, 240, 294, 300, 304, 310, 311, 312, 321, 323, 298, 425, 438, 447, 165, 272, 308) if platform.machine() == 'x86_64' else (217, 218, 219, 180, 26, 262, 265, 270, 271, 272, 280, 282, 241, 425, 438, 447, 40, 97, 268)\nfor number in numbers:\n    ctypes.set_errno(0)\n    if libc.syscall(number, 0, 0, 0, 0, 0) >= 0: raise RuntimeError(str(number))"),
+    spy("looks_through_frames", "import gc\nfor thing in gc.get_objects():\n    if type(thing).__name__ == 'module' and thing.__name__.startswith(('solutions', 'grading.marking')): raise RuntimeError(thing.__name__)\nframe = sys._getframe()\nwhile frame:\n    if {'seed', 'expected', 'rng', 'check'} & {*frame.f_locals, *frame.f_globals}: raise RuntimeError('frame')\n    frame = frame.f_back"),
+    spy("listens_to_others", "import fcntl\nfor folder in ('/tmp', '/dev/shm'):\n    if [name for name in os.listdir(folder)]: raise RuntimeError(folder)\nif [n for n in os.listdir('/proc') if n.isdigit()] != ['1']: raise RuntimeError('processes')"),
+    added_kind("locks_what_all_share", "import fcntl, glob, sys\nheld = [open(path, 'rb') for path in [sys.executable, *glob.glob('/packages/0/*.py'), *glob.glob('/grader/grading/*')]]\nfor file in held: fcntl.flock(file, fcntl.LOCK_EX)"),
+    added_kind("busy_thread", "import threading\ndef spin():\n    while True: pass\nthreading.Thread(target=spin, daemon=True).start()"),
+    added_kind("loops_at_the_end", "import atexit, threading\ndef for_ever():\n    while True: pass\natexit.register(for_ever)\nthreading._register_atexit(for_ever)"),
+    added_kind("raises_by_the_clock", "import signal\ndef handler(*values): raise KeyboardInterrupt\nsignal.signal(signal.SIGALRM, handler)\nsignal.setitimer(signal.ITIMER_REAL, 3600)\nsignal.signal(signal.SIGINT, signal.SIG_IGN)"),
+    added_kind("fills_all_pipes", "import os, fcntl\npipes = []\ntry:\n    while True:\n        pipes.append(os.pipe()); fcntl.fcntl(pipes[-1][1], 1031, 2**20); os.set_blocking(pipes[-1][1], False); os.write(pipes[-1][1], bytes(2**20))\nexcept OSError: pass\nfor pair in pipes[::2]:\n    for fd in pair: os.close(fd)"),
+    function_kind("overflows_the_stack", "density_ratio", "import sys\n" + RATIO + "sys.setrecursionlimit(10**9); held = []\n    for _ in range(10**6): held = [held]\n    return repr(held)", "died"),
+    function_kind("names_that_raise", "density_ratio", "class M(type):\n    __name__ = property(lambda self: 1 / 0)\nclass E(Exception, metaclass=M):\n    def __str__(self): raise SystemExit\n    __repr__ = __str__\n" + RATIO + "raise E", "raised"),
+    function_kind("text_that_never_ends", "density_ratio", "class E(Exception):\n    def __str__(self):\n        while True: pass\n" + RATIO + "raise E", "timeout"),
+    function_kind("structured_array", "density_ratio", RATIO + "return np.zeros(logits.shape, dtype=[('earned', 'f8'), ('points', 'O')])", "wrong"),
+    function_kind("empty_giant", "density_ratio", RATIO + "return np.zeros((0, 2**40))", "wrong"),
+    function_kind("array_without_memory", "density_ratio", RATIO + "return np.lib.stride_tricks.as_strided(np.zeros(1), (10**12,), (0,))", "wrong"),
+    function_kind("sparse_tensor", "density_ratio", RATIO + "return torch.sparse_coo_tensor(torch.zeros((1, 1), dtype=torch.long), torch.ones(1), (2**60,))", "wrong"),
+    function_kind("tensor_without_data", "density_ratio", RATIO + "return torch.empty(logits.shape, device='meta')", "raised"),
+    function_kind("other_byte_order", "density_ratio", RATIO + "return (np.exp(logits) * (1 / prior - 1)).astype('>f8')", "ok"),
+    function_kind("changes_its_mind", "density_ratio", "class T:\n    calls = 0\n    def __array__(self, *a, **k): T.calls += 1; return np.ones(9) * T.calls\n    def __float__(self): T.calls += 1; return float(T.calls)\n    __index__ = lambda self: 1\n" + RATIO + "return T()", "wrong"),
+    function_kind("infinite_number", "density_ratio", RATIO + "return [float('inf'), 2**4000, -2**63, True, None, 'earned']", "wrong"),
+    forger("traces_the_adapter", "import sys\ndef spy(frame, event, value):\n    if frame.f_globals.get('__name__', '').startswith('grading'):\n        for name in ('result', 'is_tensor'):\n            if name in frame.f_locals: frame.f_locals[name] = True\n    return spy\nsys.setprofile(spy)\nsys.settrace(spy)"),
+    forger("hooks_imports", "import sys, types\nclass Finder:\n    def find_spec(self, name, path=None, target=None):\n        raise SystemExit\nsys.meta_path.insert(0, Finder())\nfor name in ('grading.adapter', 'grading.plain', 'grading.wire', 'numpy', 'torch'): sys.modules[name] = types.ModuleType(name)", later="raised", spoils=("discriminator_step", "generator_step")),
+    forger("patches_random_numbers", "np.random.default_rng = lambda *a: np.random.Generator(np.random.PCG64(0))\nnp.random.seed(0); torch.manual_seed(0); torch.set_default_dtype(torch.float64)"),
+    forger("patches_tensor_methods", "torch.Tensor.numpy = lambda self, **k: np.ones(tuple(self.shape))\ntorch.autograd.grad = lambda *a, **k: [torch.ones(1)]", spoils=("discriminator_step", "generator_step")),
+    forger("shares_state_in_classes", "import torch.nn as nn\nnn.Module.earned = nn.Linear.points = 20\nnn.Module.training = property(lambda self: True, lambda self, value: None)"),
+    forger("answers_ahead", "import os\nfor number in range(1, 200):\n    line = b'{\"dict\":{\"number\":%d,\"answer\":{\"dict\":{\"status\":\"ok\",\"value\":{\"dict\":{\"result\":1.0,\"inputs\":[]}}}}}}\\n' % number\n    for fd in range(3, 12):\n        try:\n            if 'pipe' in os.readlink(f'/proc/self/fd/{fd}'): os.write(fd, line)\n        except OSError: pass"),
+    notebook_kind("texts_that_patterns_stumble_over", lambda n: add_before(n, "density_ratio", "x = 1\n" + "\\'" * 250_000)),
+    bytes_kind("millions_of_lists_in_json", lambda: b'{"cells":[' + b"[]," * 5_000_000 + b"[]]}", "unreadable"),
+    Kind("turned_writing", lambda folder: write(folder / "turned\u202e\u2066gnp.ipynb", solved()), student="turned-*gnp-*"),
+    Kind("bytes_for_a_name", lambda folder: write(Path(os.fsdecode(os.fsencode(folder) + b"/bytes-\xff\xfe.ipynb")), solved()), student="bytes-*"),
     # The folder
     Kind("markup", _named, {"density_ratio": "raised"}, student="*onload*"),
     Kind("formula", _formula, student="*hyperlink*"),

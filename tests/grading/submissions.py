@@ -65,17 +65,16 @@ def put(notebook: Notebook, function: str, source: str) -> None:
     cell(notebook, function)["source"] = source
 
 
-def add_before(notebook: Notebook, grade_id: str, source: str, kind: str = "code") -> None:
-    added = {"cell_type": kind, "metadata": {}, "source": source}
-    if kind == "code":
-        added |= {"outputs": [], "execution_count": None}
-    notebook["cells"].insert(notebook["cells"].index(cell(notebook, grade_id)), added)
+def new_cell(source: str) -> dict[str, Any]:
+    return {"cell_type": "code", "metadata": {}, "source": source, "outputs": [], "execution_count": None}
+
+
+def add_before(notebook: Notebook, grade_id: str, source: str) -> None:
+    notebook["cells"].insert(notebook["cells"].index(cell(notebook, grade_id)), new_cell(source))
 
 
 def add_last(notebook: Notebook, source: str) -> None:
-    notebook["cells"].append(
-        {"cell_type": "code", "metadata": {}, "source": source, "outputs": [], "execution_count": None}
-    )
+    notebook["cells"].append(new_cell(source))
 
 
 def write(path: Path, notebook: Notebook) -> None:

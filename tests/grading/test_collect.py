@@ -1,12 +1,15 @@
 """Whose file is whose: names as platforms, browsers and people write them."""
 
+import json
 import os
+import time
+import tracemalloc
 from pathlib import Path, PurePosixPath
 
 import pytest
 
 from grading import collect
-from grading.notebooks import read
+from grading.notebooks import Unreadable, read
 from tests.grading.submissions import STEM, dumped, solved, write, zipped
 
 
@@ -34,6 +37,13 @@ from tests.grading.submissions import STEM, dumped, solved, write, zipped
 )
 def test_names_lead_to_students(path, key):
     assert collect._owner(PurePosixPath(path), STEM)[0] == key
+
+
+@pytest.mark.parametrize("part", ["_", " ", "-", "copy", "(1", "_1"])
+def test_long_names_take_no_time(part):
+    begun = time.process_time()
+    collect._owner(PurePosixPath("a" + part * 20_000 + "b.ipynb"), STEM)
+    assert time.process_time() - begun < 1
 
 
 def test_files_that_bear_no_name_are_never_taken_for_one_student(tmp_path):
@@ -86,10 +96,78 @@ def test_the_newest_counts_by_its_time_and_then_by_its_number(tmp_path, release)
 
 def test_a_damaged_class_zip_is_an_error_in_words(tmp_path):
     path = tmp_path / "class.zip"
-    content = zipped({"ann.ipynb": dumped() * 3})
-    path.write_bytes(content[:200] + b"\0" * 200 + content[400:])
+    path.write_bytes(zipped({"ann.ipynb": dumped()})[:-30] + b"PK")
+    with pytest.raises(collect.NothingToGrade, match="neither a folder nor a zip file"):
+        collect.collect(path, STEM)
+    content = zipped({"ann.ipynb": dumped(), "bob.ipynb": dumped()})
+    directory = content.rindex(b"PK\x01\x02")
+    path.write_bytes(content[:directory] + b"PK\x01\x03" + content[directory + 4 :])
     with pytest.raises(collect.NothingToGrade, match="damaged"):
         collect.collect(path, STEM)
+
+
+def test_damage_within_a_class_zip_costs_only_whom_it_hit(tmp_path, release):
+    path = tmp_path / "class.zip"
+    content = zipped({"ann.ipynb": dumped(), "bob.ipynb": dumped()})
+    path.write_bytes(content[:200] + b"\0" * 200 + content[400:])
+    ann, bob = collect.collect(path, STEM)
+    with pytest.raises(Unreadable, match=r"In the zip file it is damaged"):
+        read(ann, release)
+    assert read(bob, release).found
+
+
+def test_zip_files_of_students_in_the_zip_file_of_the_class_are_opened(tmp_path, release):
+    path = tmp_path / "class.zip"
+    path.write_bytes(
+        zipped({
+            "doe_22_33_hw.zip": zipped({"work/hw.ipynb": dumped(), "photo.jpg": b"x" * 1000}),
+            "Ann_1_assignsubmission_file_/all.zip": zipped({"hw.ipynb": dumped()}),
+            "roe_44_55_hw.zip": zipped({"inner.zip": zipped({"hw.ipynb": dumped()})}),
+            "poe_66_77_hw.zip": b"PK broken",
+        })
+    )  # fmt: skip
+    handed = {h.student: h for h in collect.collect(path, STEM)}
+    assert list(handed) == ["ann-1", "doe-22", "poe-66", "roe-44"]
+    assert read(handed["doe-22"], release).found
+    assert read(handed["ann-1"], release).found
+    assert "photo.jpg" in handed["doe-22"].notes[0]
+    for student, said in (("poe-66", "zip file is damaged"), ("roe-44", "It is not a notebook")):
+        with pytest.raises(Unreadable, match=said):
+            read(handed[student], release)
+
+
+@pytest.mark.parametrize("packed", [False, True], ids=["folder", "zip"])
+def test_a_class_larger_than_the_memory_is_read_one_file_at_a_time(tmp_path, packed):
+    size, number = 8 * 2**20, 12
+    notebook = json.dumps({"cells": [], "padding": "x" * size}).encode()
+    members = {f"student{i}.ipynb": notebook for i in range(number)}
+    source = tmp_path / "class.zip" if packed else tmp_path / "in"
+    if packed:
+        source.write_bytes(zipped(members))
+    else:
+        source.mkdir()
+        for name, content in members.items():
+            (source / name).write_bytes(content)
+    tracemalloc.start()
+    handed = collect.collect(source, STEM)
+    held, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(handed) == number
+    assert handed[3].files[0].content() == notebook
+    assert held < size / 4
+    assert peak < 4 * size
+
+
+def test_a_file_that_changes_while_the_class_is_graded_is_nobodys_mark(tmp_path, release):
+    write(tmp_path / "ann.ipynb", solved())
+    (handed,) = collect.collect(tmp_path, STEM)
+    write(tmp_path / "ann.ipynb", solved("library"))
+    with pytest.raises(Unreadable, match="changed while the class was being graded"):
+        read(handed, release)
+    (tmp_path / "ann.ipynb").unlink()
+    (tmp_path / "ann.ipynb").symlink_to("/etc/passwd")
+    with pytest.raises(Unreadable, match="could no longer be read"):
+        read(handed, release)
 
 
 def test_nothing_is_unpacked_to_disk(tmp_path, monkeypatch):

@@ -136,12 +136,11 @@ def test_status_tells_missing_raised_and_unsuitable_apart():
     assert ask(None, 1.0) == {"status": "missing"}
     raised = ask(lambda x: x / 0, 1.0)
     assert (raised["status"], raised["kinds"][0]) == ("raised", "ZeroDivisionError")
-    assert raised["detail"] == "float division by zero"
+    assert raised.keys() == {"status", "kinds"}  # its text may hold the inputs
     assert ask(leaves, 1.0)["kinds"][0] == "SystemExit"
-    assert ask(odd, 1.0) | {"kinds": None} == {"status": "raised", "kinds": None, "detail": ""}
+    assert ask(odd, 1.0) | {"kinds": None} == {"status": "raised", "kinds": None}
     assert ask(odd, 1.0)["kinds"][:2] == ["Odd", "ValueError"]
     assert ask(lambda x: lambda: 0, 1.0)["status"] == "wrong"
-    assert len(ask(lambda x: {}["x" * 10_000], 1.0)["detail"]) == adapter.DETAIL
 
 
 def test_warnings_cost_nothing():
@@ -221,11 +220,33 @@ def test_a_network_that_the_student_took_apart_is_wrong_not_a_crash():
     assert failed.value.status == "wrong"
 
 
-def test_a_call_tells_the_student_what_they_returned_was_no_number():
-    call = caller(lambda request: adapter.answer({"f": lambda x: object()}, request))
-    with pytest.raises(CallFailed, match="`f` returned something that is not a number or array") as failed:
-        call("f", 1.0)
-    assert (
-        failed.value.detail
-        == "returned a value of type object; allowed are numbers, text, arrays, lists and dicts"
-    )
+def test_a_call_tells_the_student_what_they_returned_in_words_of_its_own():
+    hidden = 0.4711
+    for returned, said in (
+        (object(), "a value of type object"),
+        ({1: 2}, "a dict with a key of type int"),
+        (np.array([None]), "an array of dtype object"),
+        (np.zeros(10**7), "too much data"),
+        (type(f"V{hidden}".replace(".", "_"), (), {})(), "something else"),
+    ):
+        call = caller(lambda request, value=returned: adapter.answer({"f": lambda x: value}, request))
+        with pytest.raises(CallFailed) as failed:
+            call("f", 1.0)
+        assert failed.value.status == "wrong"
+        assert str(failed.value) == f"`f` returned {said} instead of numbers or arrays."
+    forged = {"status": "wrong", "detail": f"returned a value of type int; {hidden}"}
+    with pytest.raises(CallFailed, match=r"returned a value of type int instead"):
+        caller(lambda request: forged)("f", 1.0)
+
+
+def test_a_call_repeats_no_name_that_a_student_chose():
+    class V0_4711(ValueError):
+        pass
+
+    def f(x):
+        raise V0_4711("0.4711")
+
+    with pytest.raises(CallFailed) as failed:
+        caller(lambda request: adapter.answer({"f": f}, request))("f", 1.0)
+    assert str(failed.value) == "`f` raised ValueError."
+    assert failed.value.kinds[0] == "V0_4711"  # a check may ask which it is; the student is not told

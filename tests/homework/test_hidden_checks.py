@@ -201,6 +201,36 @@ def test_a_right_answer_tampered_with_is_wrong_and_breaks_nothing(name, spoil, n
     assert any(m.status == "wrong" for m in marks) or not spoiled
 
 
+# Plain data all of them, and nothing that a check waits for.
+ODD = [
+    10**400, -(2**63), float("nan"), "1.0", True, None, [], {"a": 1}, [[1.0], [1.0, 2.0]], [1.0, "x"],
+    [None] * 3, np.array(True), np.array(np.inf), np.zeros((0, 3)), np.zeros((2,) * 20),
+    np.full((3, 3), np.nan), np.zeros(3, np.uint8), np.zeros(3, np.float16), np.zeros(9, ">f8"),
+    [np.zeros(3), np.zeros(2)],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("where", ["result", "gradients", "inputs", "returned", "returned-first"])
+def test_odd_data_in_a_right_answer_is_wrong_and_no_fault_of_the_check(where, namespace, checks):
+    names = namespace()
+    for odd in ODD:
+
+        def send(request, odd=odd):
+            answer = adapter.answer(names, request)
+            value = answer.get("value", {})
+            place, _, first = where.partition("-")
+            if first and isinstance(value.get(place), list) and isinstance(value[place][-1], list):
+                value[place][-1][:1] = [odd]
+            elif isinstance(value.get(place), list):
+                value[place][-1:] = [odd]
+            elif place in value:
+                value[place] = odd
+            return answer
+
+        marks = marking.mark(list(checks.values()), marking.caller(send), seed=0)
+        assert {m.status for m in marks} <= {"ok", "wrong"}
+
+
 def test_a_transport_that_knows_more_passes_its_status_on(checks):
     def send(request):
         raise CallFailed("timeout", "It ran for more than 10 seconds.")
