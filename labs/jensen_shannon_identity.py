@@ -62,7 +62,7 @@ from torch.nn import functional
 from gancourse import divergences, figures
 from gancourse.checks import StandardErrors, check
 from gancourse.data import load
-from gancourse.networks import dcgan_critic, mlp, resnet
+from gancourse.networks import dcgan, dcgan_critic, mlp
 from gancourse.targets import Beta, GaussianMixture, Uniform, gaussian
 from gancourse.training import State, run
 
@@ -413,7 +413,7 @@ assert all(parameter.grad is None for parameter in state.generator.parameters())
 # *Predict: where on the line does the last part of the gap sit?*
 
 # %% tags=["nbval-ignore-output"]
-ALONE_STEPS = session.pick(smoke=400, cpu=1600, gpu=1600)
+ALONE_STEPS = session.pick(smoke=400, cpu=600, gpu=600)
 ALONE_AT = [0, *(ALONE_STEPS * k**2 // 100 for k in range(1, 11))]
 alone_state = line_state(1, 3e-4)
 still_law = LawOf(alone_state.generator)
@@ -1250,9 +1250,9 @@ plt.show()
 # %% [markdown]
 # ## A GAN on images
 #
-# The truth is out of reach now; bounds are all we have. Neither network has batch norm: with it, $D(x)$ and $G(z)$ would depend on the
-# rest of the batch, and what is no function of $x$ bounds nothing. Real images are split once: the players and the critics train on one part,
-# bounds are computed on the other.
+# The truth is out of reach now; bounds are all we have. The discriminator has no batch norm: with it, $D(x)$ would depend on the
+# rest of the batch, and what is no function of $x$ bounds nothing. The generator has it, so its law is taken in evaluation mode, with fixed
+# statistics. Real images are split once: the players and the critics train on one part, bounds are computed on the other.
 #
 # *Predict: after training, how far below $\log 2 \approx 0.693$, the value of disjoint laws, are the two bounds?*
 
@@ -1278,16 +1278,16 @@ IMAGE_CRITIC_STEPS = session.pick(smoke=120, cpu=400, gpu=3000)
 WIDTH = session.pick(smoke=8, cpu=8, gpu=64)
 side = dataset.images.shape[-1]
 torch.manual_seed(session.seed)
-image_generator = resnet(side, LATENT_DIM, width=WIDTH)[0].to(session.device)
+image_generator = dcgan(side, LATENT_DIM, width=WIDTH)[0].to(session.device)
 image_discriminator = dcgan_critic(side, width=WIDTH).to(session.device)
 image_state = State(
     generator=image_generator,
     discriminator=image_discriminator,
     generator_optimizer=torch.optim.Adam(
-        image_generator.parameters(), lr=5e-4, betas=(0.5, 0.999)
+        image_generator.parameters(), lr=1e-3, betas=(0.5, 0.999)
     ),
     discriminator_optimizer=torch.optim.Adam(
-        image_discriminator.parameters(), lr=5e-4, betas=(0.5, 0.999)
+        image_discriminator.parameters(), lr=3e-4, betas=(0.5, 0.999)
     ),
     noise=session.random(51, session.device),
 )
@@ -1313,7 +1313,7 @@ image_noise = torch.randn(
 image_bounds, image_critic, shown = [], [], {}
 for moment in IMAGES_AT:
     generator, discriminator = at_moment(image_state, image_run.snapshots[moment])
-    generator.requires_grad_(False)
+    generator.eval().requires_grad_(False)  # one map, whatever else is in the batch
     critic = train_critic(
         generator,
         lambda: dcgan_critic(side, width=WIDTH),
@@ -1332,6 +1332,7 @@ for moment in IMAGES_AT:
         f"± {image_bounds[-1].standard_error:.3f}, critic {image_critic[-1].mean:.3f} "
         f"± {image_critic[-1].standard_error:.3f}, log 2 = {LOG_2:.3f}"
     )
+assert 0.05 < image_run.mean("D(G(z))") < 0.95, "one of the players has won"
 for estimate in image_bounds + image_critic:
     assert estimate.mean <= LOG_2, "a bound above log 2"
 assert np.mean([e.mean for e in image_critic]) > np.mean(
@@ -1373,7 +1374,15 @@ plt.show()
 # %% [markdown]
 # ## What was seen
 #
-# @@SEEN@@
+# - Every statement of the chapter held by two routes, and each falsehood was rejected.
+# - The bound of the discriminator that trained alone rose to the true JSD and never crossed it. Its gap, measured as a difference of two
+#   values and as mean regret, was the same number to twelve digits.
+# - On the 64 points that it was fitted to, a network "proved" a divergence of $\log 2$ between two equal laws. Fresh points exposed it.
+# - On the line no bound rose above the truth. The long-trained critic came within a few thousandths of it. The discriminator's own bound was far
+#   too low at the start, when $D$ knew nothing, and close to zero later, when $D$ could hardly follow: it did not notice that the true JSD
+#   went up again in the second half of training, from about 0.003 to 0.006. A generator that descends such a bound can get worse.
+# - On images the critics' bounds stay close to $\log 2$ while the pictures turn from noise into digits. The discriminator's own bound, far
+#   below, is what the generator plays against. Neither number tells how good the pictures are.
 #
 # ## To try
 #
