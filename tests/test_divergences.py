@@ -94,6 +94,47 @@ def test_beta_laws_against_the_closed_form(args):
     assert kl(Beta(*args[:2]), Beta(*args[2:])) == pytest.approx(kl_beta(*args), rel=FINE)
 
 
+@pytest.mark.parametrize(
+    ("p", "q"),
+    [
+        (gaussian(0, 1), gaussian(1, 1)),
+        (gaussian(0, 1), gaussian(0.3, 2.5)),
+        (GaussianMixture([[-1.5], [1.0]], [0.5, 0.8], [0.4, 0.6]), gaussian(1.5, 1.0)),
+        (gaussian(0, 1), gaussian(7, 1)),
+    ],
+)
+def test_jsd_of_smooth_pairs_against_a_sum_over_a_grid(p, q):
+    """An equidistant sum of a smooth function that vanishes at both ends is exact to rounding."""
+    x = torch.linspace(-40, 40, 80_001, dtype=torch.float64)[:, None]
+    a, b = p.log_prob(x).exp(), q.log_prob(x).exp()
+    share = (a / (a + b).clamp(min=1e-300)).numpy()
+    entropy = special.entr(share) + special.entr(1 - share)
+    assert jsd(p, q) == pytest.approx(math.log(2) - ((a + b).numpy() * entropy).sum() * 1e-3 / 2, abs=FINE)
+
+
+@pytest.mark.parametrize(("a", "b"), [(0.1, 0.2), (0.3, 0.1), (0.05, 2.0)])
+def test_jsd_with_singular_tails_against_a_sum_in_the_logit(a, b):
+    """The same sum over t = logit x, against the uniform law; the tails of t are exponential."""
+    t = np.linspace(-900, 900, 1_800_001)
+    log_dx = -np.logaddexp(0, -t) - np.logaddexp(0, t)
+    log_p = (1 - a) * np.logaddexp(0, -t) + (1 - b) * np.logaddexp(0, t) - special.betaln(a, b)
+    log_m = np.logaddexp(log_p, 0) - math.log(2)
+    terms = np.exp(log_p + log_dx) * (log_p - log_m) - np.exp(log_dx) * log_m
+    assert jsd(Beta(a, b), Beta(1, 1)) == pytest.approx(terms.sum() * 1e-3 / 2, abs=FINE)
+    assert jsd(Uniform(0, 1), Beta(a, b)) == pytest.approx(terms.sum() * 1e-3 / 2, abs=FINE)
+
+
+def test_jsd_of_discrete_laws_is_the_information_about_the_coin():
+    rng = np.random.default_rng(0)
+    for size in (2, 5, 50):
+        p, q = rng.dirichlet(np.full(size, 0.3), size=2)
+        p[0] = 0
+        p /= p.sum()
+        joint = np.stack([p, q]) / 2
+        entropies = [special.entr(table).sum() for table in (joint.sum(0), joint.sum(1), joint)]
+        assert jsd(p, q) == pytest.approx(entropies[0] + entropies[1] - entropies[2], abs=1e-12)
+
+
 def test_disjoint_supports():
     p, q = Uniform(0, 1), Uniform(2, 3)
     assert kl(p, q) == kl(q, p) == math.inf

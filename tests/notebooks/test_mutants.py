@@ -16,7 +16,15 @@ SLIPS = {
             "sample_generator(state, len(real))",
         ),
         "frozen generator": ("    state.generator_optimizer.step()\n", ""),
-    }
+    },
+    "jensen_shannon_identity": {
+        "sign": ("loss = loss_of_logits(logits)", "loss = -loss_of_logits(logits)"),
+        "missing detach": (
+            "sample_generator(state, len(real)).detach()",
+            "sample_generator(state, len(real))",
+        ),
+        "frozen generator": ("    state.generator_optimizer.step()\n", ""),
+    },
 }
 
 
