@@ -74,7 +74,7 @@ def scored(scores: Sequence[Run], modes: int) -> list[str]:
     """Three cells for a group of scores: modes, high quality, reverse KL."""
     found = [score["modes"] for score in scores]
     if set(found) == {modes}:
-        shown = f"{modes} of {modes}, every seed"
+        shown = f"{modes} of {modes}" + (", every seed" if len(found) > 1 else "")
     else:
         shown = f"{spread(found, lambda value: f'{value:.3g}')} of {modes}"
     return [
@@ -84,13 +84,18 @@ def scored(scores: Sequence[Run], modes: int) -> list[str]:
     ]
 
 
-def setup(method: str, settings: dict[str, object], runs: Sequence[Run]) -> str:
+def seeds(runs: Sequence[Run]) -> str:
+    """How many seeds a group of runs has, in words."""
+    return f"{len(runs)} seed{'s' if len(runs) > 1 else ''}"
+
+
+def setup(settings: dict[str, object], runs: Sequence[Run]) -> str:
     """What a method's runs took, and whether some of them diverged."""
     finished = [row for row in runs if "diverged" not in row]
     said = [f"{settings['steps']:,} steps"]
     if settings["critic_steps"] > 1:
         said.append(f"{settings['critic_steps']} critic steps each")
-    said.append(f"{len(runs)} seed{'s' if len(runs) > 1 else ''}")
+    said.append(seeds(runs))
     if finished:
         said.append(f"{fmean([row['processor_seconds'] for row in finished]):.0f} s of processor time a run")
     if len(finished) < len(runs):
@@ -106,7 +111,7 @@ def modes_table(record: Record, target: str) -> str:
         finished = [row["average"] for row in runs if "diverged" not in row]
         if runs and method != LAZY:
             cells = scored(finished, MODES[target]) if finished else ["–"] * 3
-            rows.append([method, *cells, setup(method, settings, runs)])
+            rows.append([method, *cells, setup(settings, runs)])
     rows += [list(row) for row in PUBLISHED[target]]
     return table(["Method", "Modes", "High quality, %", "Reverse KL, nats", "Setup"], rows)
 
@@ -181,7 +186,8 @@ def claims_table(record: Record) -> str:
     def shown(runs: Sequence[Run], modes: int) -> str:
         ends = [row["average"] for row in runs if "diverged" not in row]
         found = f"{scored(ends, modes)[0]}, {scored(ends, modes)[1]} %" if ends else "no run ended"
-        return found if len(ends) == len(runs) else f"{found}, diverged on {len(runs) - len(ends)}"
+        diverged = f", diverged on {len(runs) - len(ends)}" if len(ends) < len(runs) else ""
+        return f"{found}{diverged} ({seeds(runs)})"
 
     def whole(run: Run, modes: int) -> bool:
         return "diverged" not in run and run["average"]["modes"] == modes
@@ -277,11 +283,11 @@ def quality_table(record: Record) -> str:
 def quality(record: Record) -> str:
     """benchmarks/quality.md from benchmarks/quality.json."""
     common, size = record["common"], record["parameters"]
-    seeds = len({row["seed"] for row in record["runs"]})
+    count = len({row["seed"] for row in record["runs"]})
     betas = ", ".join(f"{beta:g}" for beta in common["betas"])
     budget = (
         f"Fashion-MNIST, {common['score_at'][-1]} seconds of processor time a run, "
-        f"{seeds} seed{'s' if seeds > 1 else ''}. The generator is our DCGAN of width {common['width']} with "
+        f"{count} seed{'s' if count > 1 else ''}. The generator is our DCGAN of width {common['width']} with "
         f"batch norm ({size['generator']:,} weights), the critic its mirror without ({size['critic']:,} "
         f"weights). Batches of {common['batch']}, Adam with rate {common['learning_rate']:g} and "
         f"β = ({betas}). γ of R1 and R2 is {record['methods'][BEST]['gamma']:g}. Scored is the average "

@@ -21,7 +21,8 @@ class CardTablesDirective(SphinxDirective):
         for table in tables:
             table["classes"].append("cards")
             heads = [entry.astext() for entry in next(table.findall(nodes.thead)).findall(nodes.entry)]
-            for row in next(table.findall(nodes.tbody)).findall(nodes.row):
+            rows = [row for body in table.findall(nodes.tbody) for row in body.findall(nodes.row)]
+            for row in rows:  # none where nothing has been measured yet
                 for head, entry in zip(heads, row.children, strict=True):
                     name = nodes.inline("", f"{head}: ", classes=["column-name"])
                     if not entry.children:

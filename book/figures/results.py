@@ -7,7 +7,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, NullFormatter, ScalarFormatter
+from matplotlib.ticker import FixedLocator, NullFormatter, StrMethodFormatter
 
 from gancourse.figures import COLOURS
 from gancourse.targets import grid, ring
@@ -123,7 +123,7 @@ def results_quality() -> Figure:
         axes.set_ylabel(label)
     upper.set_yscale("log")
     upper.yaxis.set_major_locator(FixedLocator([0.3, 1, 3, 10, 30, 100]))
-    upper.yaxis.set_major_formatter(ScalarFormatter())
+    upper.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     upper.yaxis.set_minor_formatter(NullFormatter())
     lower.set(xlabel="training time on one thread, s", ylim=(-0.03, 1.0))
     figure.legend(loc="outside lower center", ncols=2)

@@ -73,7 +73,7 @@ def test_a_run_that_diverged_is_counted_and_not_averaged():
     record = record_of(diverged="Step 3: loss is NaN")
     record["reference"] = {"grid": [{"modes": 25, "high_quality": 0.99, "reverse_kl": 0.005}]}
     (_, best, *_) = rows(tables.modes_table(record, "grid"))
-    assert best[:2] == [tables.BEST, "25 of 25, every seed"]
+    assert best[:2] == [tables.BEST, "25 of 25"]
     assert "2 seeds" in best[4]
     assert "diverged on 1" in best[4]
     assert rows(tables.lazy_table(record))[1][2] == "diverged"
