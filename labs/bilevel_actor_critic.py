@@ -722,10 +722,7 @@ check(
         "TD errors of the true V": with_td.mean,
     },
     tolerance=StandardErrors(4, with_td.standard_error),
-    control=(
-        "without the value of the next state",
-        estimate(rewards - V_pi[states]).mean,
-    ),
+    control=("the TD error with the opposite sign", -with_td.mean),
 )
 
 # %% mystnb={"image": {"alt": "Three bars: the standard deviation of one episode's gradient estimate is largest for REINFORCE, smaller with a baseline, and smallest for the TD error."}}

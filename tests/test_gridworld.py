@@ -49,7 +49,7 @@ def test_without_noise_a_move_is_certain():
 
 @pytest.mark.parametrize(("step_reward", "noise"), [(np.nan, 0.1), (-1.0, -0.1), (-1.0, 0.6)])
 def test_what_is_no_world_is_refused_in_words(step_reward, noise):
-    with pytest.raises(ValueError, match="step reward|noise"):
+    with pytest.raises(ValueError, match=r"(step reward|noise)"):
         gridworld(step_reward, noise)
 
 
