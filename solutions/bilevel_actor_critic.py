@@ -15,7 +15,7 @@
 #
 # [Open in Colab]({{ colab }})
 #
-# **20 points, about 2 hours 20 minutes.** You write six short functions and one derivation. When you are
+# **20 points, about 2 hours 25 minutes.** You write six short functions and one derivation. When you are
 # done you can
 #
 # - differentiate a loss that contains the result of another optimisation,

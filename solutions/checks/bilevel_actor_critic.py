@@ -65,6 +65,8 @@ def policy_action_values(call: Call, rng: np.random.Generator) -> None:
     ):
         transition, reward = _draw_process(rng, states, actions)
         policy = rng.dirichlet(np.ones(actions), size=states)
+        given = (transition, reward, policy, discount)
+        result = _array(call, "policy_action_values", (states, actions), *given)
         # Sum the rewards of all times: what is left after so many steps is below the rounding.
         law = transition.reshape(states * actions, states)
         expected = reward.astype(float).ravel()
@@ -72,8 +74,6 @@ def policy_action_values(call: Call, rng: np.random.Generator) -> None:
             paid = law @ (policy * reward).sum(1)
             expected = expected + discount**step * paid
             law = law @ np.einsum("sa,sat->st", policy, transition)
-        given = (transition, reward, policy, discount)
-        result = _array(call, "policy_action_values", (states, actions), *given)
         right = _close(result, expected.reshape(states, actions), 1e-7)
         _require(right, f"The values of actions {name} are not right.")
 
@@ -121,6 +121,8 @@ def return_gradient(call: Call, rng: np.random.Generator) -> None:
         transition, reward = _draw_process(rng, states, actions)
         start = rng.dirichlet(np.ones(states))
         logits = rng.normal(size=(states, actions))
+        given = (logits + size, transition, reward, start, discount)
+        result = _array(call, "return_gradient", (states, actions), *given)
         free = torch.tensor(logits, requires_grad=True)
         policy = free.softmax(1)
         step = (policy[:, :, None] * torch.tensor(transition)).sum(1)
@@ -129,8 +131,6 @@ def return_gradient(call: Call, rng: np.random.Generator) -> None:
             total = total + discount**time * (law[:, None] * policy * torch.tensor(reward)).sum()
             law = law @ step
         expected = torch.autograd.grad(total, free)[0].numpy()
-        given = (logits + size, transition, reward, start, discount)
-        result = _array(call, "return_gradient", (states, actions), *given)
         _require(np.isfinite(result).all(), "The gradient is not finite.")
         when = "for large logits" if size else "with a discount" if discount < 1 else "without a discount"
         _require(_close(result, expected, 1e-6), f"The gradient {when} is not right.")
