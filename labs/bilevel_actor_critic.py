@@ -519,8 +519,8 @@ check(
 print("changes at", np.array2string(changes, precision=4, floatmode="fixed"))
 
 # %% [markdown]
-# Eight changes. Seven of them circulate in course notes; the last one, near $-0.022$, turns the arrow of cell (4, 1)
-# from left to down: when steps are nearly free, the safest way past the bad exit is to push against the border.
+# Eight changes. The last one, near $-0.022$, is easily overlooked: it turns the arrow of cell (4, 1) from left to down.
+# When steps are nearly free, the safest way past the bad exit is to push against the border.
 #
 # ## Something to turn
 #
@@ -1413,10 +1413,8 @@ check(
     control=("no push", 0.0),
 )
 
-rounds = torch.zeros(6, dtype=torch.float64)
-copied = (
-    p_bins.log()
-)  # softmax(log p) = p: what a sighted actor plays that passes x on
+# softmax(log p) = p: what a sighted actor plays that passes x on
+copied = p_bins.log()
 check(
     "three-adjustments",
     {
