@@ -459,9 +459,9 @@ plt.show()
 
 
 # %%
-def roots_of_advantages(lowest=-2.0):
+def roots_of_advantages():
     """Walk up from the lowest price: where does another action become as good?"""
-    found, price = [], lowest
+    found, price = [], -2.0
     while True:
         best = np.eye(4)[
             action_values(
@@ -484,18 +484,18 @@ def roots_of_advantages(lowest=-2.0):
         price = ahead.min() + 1e-6  # just beyond the change
 
 
-def greedy(prices):
-    """Best actions for many prices at once, by value iteration."""
-    r = gridworld(0.0).reward + np.asarray(prices)[:, None, None]
-    P, V = gridworld(0.0).transition, np.zeros((len(prices), len(CELLS)))
-    for _ in range(3000):
-        V = (r + np.einsum("sat,kt->ksa", P, V)).max(2)
-    return (r + np.einsum("sat,kt->ksa", P, V)).argmax(2)
-
-
-def bisected(lowest=-2.0, highest=-1e-3, cells=400):
+def bisected():
     """Bracket every change of the best policy on a grid of prices, then halve the brackets."""
-    grid = -np.geomspace(-lowest, -highest, cells)
+
+    def greedy(prices):
+        """Best actions for many prices at once, by value iteration."""
+        r = gridworld(0.0).reward + np.asarray(prices)[:, None, None]
+        P, V = gridworld(0.0).transition, np.zeros((len(prices), len(CELLS)))
+        for _ in range(3000):
+            V = (r + np.einsum("sat,kt->ksa", P, V)).max(2)
+        return (r + np.einsum("sat,kt->ksa", P, V)).argmax(2)
+
+    grid = -np.geomspace(2.0, 1e-3, 400)
     actions = greedy(grid)
     (at,) = np.nonzero((actions[1:] != actions[:-1]).any(1))
     low, high, below = grid[at], grid[at + 1], actions[at]
