@@ -1,6 +1,7 @@
 """No exercise is answered by one call of the library, nor by a cell of the lab."""
 
 import ast
+import copy
 import importlib
 import inspect
 import itertools
@@ -95,8 +96,21 @@ def earns_marks(exercise, answer, checks):
     return mark.earned > 0
 
 
+def first_values(exercise, checks):
+    """What the check hands over first; every try meets the same, because the seed is the same."""
+    seen = []
+
+    def send(request):
+        seen.append(request["values"])
+        return {"status": "missing"}
+
+    marking.mark([checks[exercise]], marking.caller(send), seed=11)
+    return seen[0]
+
+
 def answers_as_function_of_arrays(function, exercise, taken, torch_exercise, checks):
     """The ways in which one call of `function`, its arguments trivially mapped, earns the marks."""
+    given = None if torch_exercise else first_values(exercise, checks)
     for count in arities(function):
         for places in itertools.permutations(range(len(taken)), count):
             for (before, prepare), (after, finish) in itertools.product(BEFORE.items(), AFTER.items()):
@@ -111,6 +125,11 @@ def answers_as_function_of_arrays(function, exercise, taken, torch_exercise, che
                     result = finish(function(*chosen))
                     return result.numpy() if isinstance(result, torch.Tensor) else result
 
+                if given is not None:
+                    try:  # most calls fail: this is a tenth of the time that the marking takes
+                        answer(*copy.deepcopy(given))
+                    except Exception:
+                        continue
                 if earns_marks(exercise, answer, checks):
                     yield f"{exercise} = {after} {function.__qualname__}{places} of {before}"
 

@@ -25,6 +25,14 @@ SLIPS = {
         ),
         "frozen generator": ("    state.generator_optimizer.step()\n", ""),
     },
+    "bilevel_actor_critic": {
+        "sign": ("loss = functional.softplus(-logits).mean()", "loss = -functional.softplus(-logits).mean()"),
+        "missing detach": (
+            "state.generator(noise_for(state, len(real))).detach()",
+            "state.generator(noise_for(state, len(real)))",
+        ),
+        "frozen generator": ("    state.generator_optimizer.step()\n", ""),
+    },
 }
 
 
