@@ -318,9 +318,9 @@ def log_cosh(t):
     return t.abs() + functional.softplus(-2 * t.abs()) - math.log(2)
 
 
-def reverse_kl(mean, log_width, m, z=nodes):
+def reverse_kl(mean, log_width, m, every=1):
     """KL(N(mean, width^2) || the two modes), differentiable; float64 tensors."""
-    width = log_width.exp()
+    width, z = log_width.exp(), nodes[::every]
     x = mean[..., None] + width[..., None] * z
     weights = torch.softmax(-z.square() / 2, 0)
     expected = (weights * log_cosh(m * x)).sum(-1)
@@ -475,7 +475,7 @@ def draw_basins(m):
     )
     place = torch.stack([mean_, log_width]).requires_grad_()
     for _ in range(120):  # gradient descent from all starts at once
-        value = reverse_kl(place[0], place[1], m, nodes[::8]).sum()
+        value = reverse_kl(place[0], place[1], m, every=8).sum()
         (slope,) = torch.autograd.grad(value, place)
         place = (place - 0.3 * slope.clamp(-2, 2)).detach().requires_grad_()
     ends = place[0].detach().numpy()
