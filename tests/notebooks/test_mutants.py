@@ -16,7 +16,15 @@ SLIPS = {
             "sample_generator(state, len(real))",
         ),
         "frozen generator": ("    state.generator_optimizer.step()\n", ""),
-    }
+    },
+    "direction_of_kl": {
+        "sign": ("loss = loss_of_outputs(outputs)", "loss = -loss_of_outputs(outputs)"),
+        "missing detach": (
+            "sample_generator(state, len(real)).detach()",
+            "sample_generator(state, len(real))",
+        ),
+        "frozen generator": ("    update(state.generator_optimizer, state.generator, loss)\n", ""),
+    },
 }
 
 
