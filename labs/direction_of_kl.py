@@ -1152,7 +1152,7 @@ assert all(parameter.grad is None for parameter in state.generator.parameters())
 
 # %% tags=["nbval-ignore-output", "training"]
 THREE = ["KL", "reverse KL", "Jensen-Shannon"]
-RING_STEPS = session.pick(smoke=400, cpu=2500, gpu=20_000)
+RING_STEPS = session.pick(smoke=400, cpu=2000, gpu=20_000)
 RING_SEEDS = session.pick(smoke=[1], cpu=[0, 1, 2], gpu=[0, 1, 2, 3, 4, 5, 6, 7])
 fixed_noise = torch.randn(
     2500,
@@ -1266,7 +1266,7 @@ HELD = 800 if dataset.name == "digits" else 2000
 held_out, training_images = order[:HELD], dataset.images[order[HELD:]]
 
 LATENT_DIM = 16
-IMAGE_STEPS = session.pick(smoke=250, cpu=1200, gpu=12_000)
+IMAGE_STEPS = session.pick(smoke=250, cpu=1000, gpu=12_000)
 WIDTH = session.pick(smoke=16, cpu=16, gpu=64)
 
 
