@@ -1393,7 +1393,7 @@ plt.show()
 # - Every statement of the chapter held by two routes, and each falsehood was rejected.
 # - Reverse KL has minima in the modes *and* a broad one in the middle, at every distance. From the moment-matching start the fit
 #   stayed in the middle, also where a mode would have been far better.
-# - On the ring the slogan failed. Forward KL, which "covers", found one or two of the eight modes with every seed; reverse KL and
+# - On the ring the slogan failed. Forward KL, which "covers", found at most one of the eight modes with every seed; reverse KL and
 #   Jensen–Shannon found all eight. The directions are properties of optima, and no run was near an optimum of forward KL. Its
 #   generator hears a sample in proportion to $p_d/p_g$: the few that fall on a mode, and hardly any other. They draw the rest to
 #   where they are. Reverse KL hears all samples alike.
