@@ -465,7 +465,7 @@ assert 2.40 < high < 2.42
 assert 2.799 < crossing < 2.801
 
 
-# %% tags=["nbval-ignore-output"] mystnb={"image": {"alt": "For m = 2.6, starts of the reverse fit in the plane of mean and width, shaded by where they end. A wide middle region, up to the starts with large widths on both sides, ends in the broad minimum; two regions around the modes with smaller widths end in the modes. The moment-matching start lies in the middle region."}}
+# %% tags=["nbval-ignore-output"] mystnb={"image": {"alt": "For m = 2.6, starts of the reverse fit in the plane of mean and width, shaded by where they end. A middle region, narrow for small widths and broader for large ones, ends in the broad minimum; the starts left and right of it end in the two modes. The moment-matching start lies in the middle region."}}
 def draw_basins(m):
     means, widths = np.linspace(-5, 5, 41), np.linspace(0.3, 4, 21)
     start = np.stack(np.meshgrid(means, widths), -1)
