@@ -25,6 +25,14 @@ SLIPS = {
         ),
         "frozen generator": ("    state.generator_optimizer.step()\n", ""),
     },
+    "direction_of_kl": {
+        "sign": ("loss = loss_of_outputs(outputs)", "loss = -loss_of_outputs(outputs)"),
+        "missing detach": (
+            "sample_generator(state, len(real)).detach()",
+            "sample_generator(state, len(real))",
+        ),
+        "frozen generator": ("    update(state.generator_optimizer, state.generator, loss)\n", ""),
+    },
     "bilevel_actor_critic": {
         "sign": ("loss = functional.softplus(-logits).mean()", "loss = -functional.softplus(-logits).mean()"),
         "missing detach": (
