@@ -337,8 +337,12 @@ visible_checks()
 # Write `critic_step(critic, generator, optimizer, real, noise, positions, weight)`: one update of the critic
 # $f$ that *descends*
 #
-# $$\operatorname{mean}_z f(G(z)) - \operatorname{mean}_x f(x) + \lambda \operatorname{mean}_k\bigl(\|\nabla f(\hat x_k)\| - 1\bigr)^2,
-# \qquad \hat x_k = t_k x_k + (1 - t_k)\, G(z_k).$$
+# $$\begin{aligned}
+# &\operatorname{mean}_z f(G(z)) - \operatorname{mean}_x f(x)\\
+# &\quad+ \lambda \operatorname{mean}_k(\|\nabla f(\hat x_k)\| - 1)^2
+# \end{aligned}$$
+#
+# with $\hat x_k = t_k x_k + (1 - t_k)\, G(z_k)$.
 #
 # - `real` has shape `(n, d)` and `noise` as many rows. The positions $t_k$, drawn uniformly by whoever calls
 #   you, come as `positions` of shape `(n,)`; `weight` is $\lambda$.
@@ -440,14 +444,17 @@ visible_checks()
 # One data point $x$, one generated point $y$ at distance $d > 0$, $z_t = y + t(x - y)$. For $\gamma > 0$ and
 # continuously differentiable $f$ let
 #
-# $$L(f) = f(x) - f(y) - \frac{\gamma}{2} \int_0^1 \|\nabla f(z_t)\|^2\, dt.$$
+# $$\begin{aligned}
+# L(f) = \;&f(x) - f(y)\\
+# &- \frac{\gamma}{2} \int_0^1 \|\nabla f(z_t)\|^2\, dt.
+# \end{aligned}$$
 #
 # 1. (2 points) Find $\max_f L(f)$ and a function that attains it. Prove both: that no function does better,
 #    and that yours does as well.
 # 2. (1 point) Show that *every* maximiser reports the same estimate $f(x) - f(y)$, and find it.
 # 3. (1 point) Compare with $W_1$: for which $d$ is the estimate too large, for which too small? Two critics
-#    with this penalty report the values 4 and 1 for two pairs of points. What are the pairs' distances to each
-#    other as a ratio?
+#    with this penalty and the same $\gamma$ report the values 4 and 1 for two pairs of points. What is the ratio
+#    of the two distances?
 #
 # Write in the cell below, formulas between dollar signs. A clear photograph of a handwritten page is accepted
 # too: drag it into the cell.

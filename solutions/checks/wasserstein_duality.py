@@ -297,7 +297,10 @@ def critic_step(call: Call, rng: np.random.Generator) -> None:
         _require(_close(first[1], numbers[0][1], 1e-8), "The returned penalty is not right.")
         after = answer["modules"]
         kept = zip(after["generator"]["parameters"], generator["parameters"], strict=True)
-        _require(all(_close(new, old) for new, old in kept), "The generator's weights changed.")
+        _require(
+            all(_close(new, old) for new, old in kept),
+            "The generator is not the one that was handed in: its weights moved.",
+        )
         grads = zip(after["generator"]["gradients"], generator["gradients"], strict=True)
         untouched = all(new is not None and _close(new, old) for new, old in grads)
         _require(untouched, "The content of the generator's `.grad` changed.")

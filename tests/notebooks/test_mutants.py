@@ -16,7 +16,18 @@ SLIPS = {
             "sample_generator(state, len(real))",
         ),
         "frozen generator": ("    state.generator_optimizer.step()\n", ""),
-    }
+    },
+    "wasserstein_duality": {
+        "sign": (
+            "loss = -state.critic(sample_generator(state, n)).mean()",
+            "loss = state.critic(sample_generator(state, n)).mean()",
+        ),
+        "missing detach": (
+            "sample_generator(state, len(real)).detach()",
+            "sample_generator(state, len(real))",
+        ),
+        "frozen generator": ("    state.generator_optimizer.step()\n", ""),
+    },
 }
 
 
