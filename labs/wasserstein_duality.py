@@ -789,7 +789,7 @@ for (d, values), colour in zip(bias.items(), COLOURS.values(), strict=False):
         values,
         "o-",
         color=colour,
-        label=f"$d={d}$: $n^{{{rates[d]:.2f}}}$",
+        label=f"$d={d}$: exponent ${rates[d]:.2f}$",
     )
 axis.set(xlabel="batch size $n$", ylabel="mean $W_1$ of two batches of one law")
 axis.set_xticks(batch_sizes, [str(n) for n in batch_sizes])
