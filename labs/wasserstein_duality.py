@@ -425,23 +425,34 @@ def five_distances(theta):
 
 thetas = [-1.0, -0.3, 0.0, 0.001, 0.7]
 apart = np.array(thetas) != 0
+infinite = np.where(apart, np.inf, 0)
+
+
+def formulas(w1):
+    return np.stack(
+        [w1, np.log(2) * apart, 1.0 * apart, infinite, infinite], axis=1
+    )
+
+
 check(
     "parallel-lines",
     {
         "computed from points on the lines": [five_distances(t) for t in thetas],
-        "formulas": np.stack(
-            [
-                np.abs(thetas),
-                np.log(2) * apart,
-                1.0 * apart,
-                np.where(apart, np.inf, 0),
-                np.where(apart, np.inf, 0),
-            ],
-            axis=1,
-        ),
+        "formulas": formulas(np.abs(thetas)),
     },
     tolerance=1e-8,
-    control=("theta = 0 everywhere", [five_distances(0.0) for _ in thetas]),
+    control=("theta without its absolute value", formulas(np.array(thetas))),
+)
+check(
+    "parallel-lines",
+    {
+        "JSD and TV, computed from points on the lines": [
+            five_distances(t)[1:3] for t in thetas
+        ],
+        "formulas": formulas(np.abs(thetas))[:, 1:3],
+    },
+    tolerance=1e-8,
+    control=("theta = 0 everywhere", np.zeros((len(thetas), 2))),
 )
 
 # %% mystnb={"image": {"alt": "Distances between two parallel segments over their offset theta: W1 is a V with its corner at zero; JSD and total variation are constant except for a hole at zero; an arrow at the top says that both KL divergences are infinite except at zero."}}
