@@ -1053,14 +1053,15 @@ def new_plane_state(constraint, seed):
     critic = mlp((2, 64, 64, 1), lambda: nn.LeakyReLU(0.2)).to(session.device)
     if constraint == "spectral":
         critic = spectral_norm(critic)
-    rule = torch.optim.RMSprop if constraint == "clipping" else torch.optim.Adam
+    clipped = constraint == "clipping"
+    rule = torch.optim.RMSprop if clipped else torch.optim.Adam
+    options = {} if clipped else {"betas": (0.5, 0.9)}
+    rate = GENERATOR_RATE[constraint]
     return State(
         generator=generator,
         critic=critic,
-        generator_optimizer=rule(
-            generator.parameters(), lr=GENERATOR_RATE[constraint]
-        ),
-        critic_optimizer=rule(critic.parameters(), lr=1e-3),
+        generator_optimizer=rule(generator.parameters(), lr=rate, **options),
+        critic_optimizer=rule(critic.parameters(), lr=1e-3, **options),
         noise=session.random(100 + seed, session.device),
     )
 
