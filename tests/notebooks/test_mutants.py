@@ -33,6 +33,17 @@ SLIPS = {
         ),
         "frozen generator": ("    update(state.generator_optimizer, state.generator, loss)\n", ""),
     },
+    "wasserstein_duality": {
+        "sign": (
+            "loss = -state.critic(sample_generator(state, n)).mean()",
+            "loss = state.critic(sample_generator(state, n)).mean()",
+        ),
+        "missing detach": (
+            "sample_generator(state, len(real)).detach()",
+            "sample_generator(state, len(real))",
+        ),
+        "frozen generator": ("    state.generator_optimizer.step()\n", ""),
+    },
     "bilevel_actor_critic": {
         "sign": ("loss = functional.softplus(-logits).mean()", "loss = -functional.softplus(-logits).mean()"),
         "missing detach": (
