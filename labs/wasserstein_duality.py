@@ -1000,11 +1000,11 @@ def gradient_penalty(state, real, fake):
     return (slope.flatten(1).norm(dim=1) - 1).square().mean()
 
 
-def ascend(state, real, fake, constraint):
+def ascend(state, real, fake, constraint, weight=PENALTY):
     estimate = state.critic(real).mean() - state.critic(fake).mean()
     loss = -estimate
     if constraint == "penalty":
-        loss = loss + PENALTY * gradient_penalty(state, real, fake)
+        loss = loss + weight * gradient_penalty(state, real, fake)
     state.critic_optimizer.zero_grad()
     loss.backward()
     state.critic_optimizer.step()
@@ -1015,9 +1015,9 @@ def ascend(state, real, fake, constraint):
     return estimate.detach()
 
 
-def critic_step(state, real, constraint):
+def critic_step(state, real, constraint, weight=PENALTY):
     fake = sample_generator(state, len(real)).detach()
-    return ascend(state, real, fake, constraint)
+    return ascend(state, real, fake, constraint, weight)
 
 
 def generator_step(state, n):
@@ -1027,10 +1027,12 @@ def generator_step(state, n):
     state.generator_optimizer.step()
 
 
-def wgan_step(constraint):
+def wgan_step(constraint, weight=PENALTY):
     def step(state, real):
         batches = real.chunk(N_CRITIC)
-        estimates = [critic_step(state, batch, constraint) for batch in batches]
+        estimates = [
+            critic_step(state, batch, constraint, weight) for batch in batches
+        ]
         generator_step(state, len(batches[0]))
         return {"estimate": torch.stack(estimates).mean()}
 
@@ -1043,8 +1045,7 @@ CONSTRAINTS = {
     "penalty": "accent",
     "spectral": "discriminator",
 }
-# The steeper the critic, the smaller the steps of the generator.
-GENERATOR_RATE = {"clipping": 1e-3, "penalty": 1e-4, "spectral": 5e-4}
+GENERATOR_RATE = {"clipping": 1e-3, "penalty": 5e-4, "spectral": 5e-4}
 
 
 def new_plane_state(constraint, seed):
@@ -1055,7 +1056,7 @@ def new_plane_state(constraint, seed):
         critic = spectral_norm(critic)
     clipped = constraint == "clipping"
     rule = torch.optim.RMSprop if clipped else torch.optim.Adam
-    options = {} if clipped else {"betas": (0.5, 0.9)}
+    options = {} if clipped else {"betas": (0.0, 0.9)}
     rate = GENERATOR_RATE[constraint]
     return State(
         generator=generator,
@@ -1158,7 +1159,8 @@ def ring_samples(state):
 
 ring_runs = {
     name: run(
-        wgan_step(name),
+        # A weight of 10 makes this small critic chase the generator round the ring.
+        wgan_step(name, weight=1.0),
         new_plane_state(name, 2),
         ring(),
         steps=RING_STEPS,
@@ -1178,7 +1180,7 @@ for name, measured in ring_distance.items():
     print(f"{name:9s} exact W1 from {measured[0]:.3f} to {measured[-1]:.3f}")
 print(f"two batches of real points are {floor:.3f} apart")
 for name in ("penalty", "spectral"):
-    goal = session.pick(smoke=0.75, cpu=0.5, gpu=0.5)
+    goal = session.pick(smoke=0.6, cpu=0.3, gpu=0.3)
     assert ring_distance[name][-1] < goal, f"{name}: the ring was not found"
 
 # %% tags=["nbval-ignore-output"] mystnb={"image": {"alt": "Exact W1 between generated and real points at seven moments of training for three WGANs, and the critics' own estimates as thin lines. The penalised and the spectrally normalised WGAN come close to the floor of two real batches; the clipped one is slower."}}
