@@ -425,7 +425,9 @@ def report(images: Images, device: torch.device, threads: int, options: argparse
             )
         if device.type == "cpu":
             kinds |= {f"{name}, {precision}": shares(ways[precision]) for precision in precisions}
-    parts = [f"## {threads} thread{'s' if threads > 1 else ''}\n", table(rates)]
+    # The book's page of results shows what stands between these two comments, of the first number of threads.
+    heading = f"## {threads} thread{'s' if threads > 1 else ''}\n"
+    parts = [heading, "<!-- rates -->\n", table(rates), "<!-- limits -->\n"]
     measured = ", ".join(f"{ceiling[p] / 1e9:.0f} GFLOP/s in {p}" for p in precisions)
     parts.append(
         f"**Distance from the machine's limit.** A product of two matrices of {options.matrix} rows gives "
