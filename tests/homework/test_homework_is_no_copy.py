@@ -65,18 +65,28 @@ def lab_source(stem):
 
 
 def lab_namespace(stem, setup):
-    """The lab's imports and functions, without anything that it runs."""
+    """The lab's imports, plain numbers and functions, without anything that it runs."""
     matplotlib.use("Agg")
     names = {}
     exec(setup, names)
     tree = ast.parse(lab_source(stem))
     for node in tree.body:
-        if isinstance(node, ast.Import | ast.ImportFrom):
+        if isinstance(node, ast.Import | ast.ImportFrom) or (
+            isinstance(node, ast.Assign) and _is_literal(node.value)
+        ):
             exec(compile(ast.Module([node], []), "lab", "exec"), names)
     definitions = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
     for node in definitions:
         exec(compile(ast.Module([node], []), "lab", "exec"), names)
     return names, [node.name for node in definitions]
+
+
+def _is_literal(value):
+    try:
+        ast.literal_eval(value)
+    except ValueError:
+        return False
+    return True
 
 
 def arities(function):
