@@ -20,6 +20,18 @@ def test_every_target_of_make_that_is_named_exists():
     assert named <= targets
 
 
+def test_the_schedule_has_every_topic_with_the_times_that_it_states():
+    row = re.compile(r"^\| \[[^\]]+\]\((\w+)\.md\) \|.*\| (\d+) minutes \| ([^|]+) \|$", re.M)
+    scheduled = {topic: (int(reading), homework) for topic, reading, homework in row.findall(PAGE)}
+    stated = {}
+    for path in sorted((project.ROOT / "labs" / "homework").glob("*.ipynb")):
+        chapter = (project.ROOT / "book" / f"{path.stem}.md").read_text(encoding="utf-8")
+        reading = re.search(r"(\d+) with all proofs", chapter)
+        homework = re.search(r"20 points, about ([\w ]+)\.\*\*", path.read_text(encoding="utf-8"))
+        stated[path.stem] = (int(reading[1]), homework[1])
+    assert scheduled == stated
+
+
 @pytest.mark.skipif(not GRADER.exists(), reason="the student edition has no grader")
 def test_the_grader_has_the_options_that_are_named():
     said = subprocess.run(
