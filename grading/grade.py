@@ -159,6 +159,10 @@ def _record(job: _Job, handed: Handed, slot: int) -> tuple[Record, str]:
             said = "The notebook has nothing of this homework in it."
             outcome = running.Outcome(running.unmarked(job.checks, "missing", said), [said])
     notes = [*handed.notes, *(submission.notes if submission else ()), *outcome.notes]
+    for cell in submission.answers.values() if submission else ():
+        if lost := len(cell.attachments) - len(gradebook.readable_pictures(cell)):
+            told = "A picture" if lost == 1 else f"{lost} pictures"
+            notes.append(f"{told} in a written answer cannot be shown: only JPEG and PNG can.")
     record = Record(
         student=handed.student,
         name=handed.name,

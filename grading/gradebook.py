@@ -177,7 +177,7 @@ def notebook_for_view(release: Release, submission: Submission | None, marks: li
             cell = nbformat.v4.new_markdown_cell(source, metadata=raw["metadata"])
             if name in answers and is_answered(answers[name], release):
                 cell.source = _tame(answers[name].source)
-                pictures = _pictures(answers[name])
+                pictures = readable_pictures(answers[name])
                 if pictures:
                     cell.attachments = pictures
         cells.append(cell)
@@ -197,7 +197,7 @@ def _tame(text: str) -> str:
     return re.sub(r"^([ \t]*\[[^\]\n]{0,200}\]:).*$", r"\1 #", text, flags=re.M)
 
 
-def _pictures(cell: Cell) -> dict[str, dict[str, str]]:
+def readable_pictures(cell: Cell) -> dict[str, dict[str, str]]:
     """The attached pictures that are what they say."""
     kept: dict[str, dict[str, str]] = {}
     for name, kinds in cell.attachments.items():

@@ -6,6 +6,7 @@ What was done to make sense of it is told in notes; what makes no sense becomes 
 import json
 import re
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,11 @@ from grading.collect import Changed, Handed, readable
 MAX_PARTS = 2_000_000
 MAX_CELLS = 2000
 MAX_CODE = 2**20
+# How Colab keeps a picture that is dropped into a text cell: inside the text, as Markdown or HTML.
+_INLINE = r"data:([\w/+.-]{1,60});base64,([A-Za-z0-9+/=]+)"
+INLINE_PICTURE = re.compile(
+    rf"!\[([^\]\n]{{0,200}})\]\({_INLINE}\)|<img\b[^<>]{{0,200}}?\ssrc=[\"']{_INLINE}[\"'][^<>]{{0,200}}>"
+)
 PLACEHOLDER = re.compile(r"^[ \t]*raise NotImplementedError\(.*\)[ \t]*$", re.M)
 
 
@@ -202,13 +208,16 @@ def _cells(notebook: dict[str, Any], notes: list[str]) -> list[Cell]:
         about = metadata.get("nbgrader") if isinstance(metadata, dict) else None
         grade_id = about.get("grade_id") if isinstance(about, dict) else None
         attachments = entry.get("attachments")
+        attachments = attachments if isinstance(attachments, dict) else {}
+        if kind != "code":
+            source, attachments = _with_pictures_attached(source, attachments)
         cells.append(
             Cell(
                 number,
                 "code" if kind == "code" else "markdown",
                 source,
                 grade_id if isinstance(grade_id, str) else None,
-                attachments if isinstance(attachments, dict) else {},
+                attachments,
             )
         )
     if broken:
@@ -220,6 +229,20 @@ def _cells(notebook: dict[str, Any], notes: list[str]) -> list[Cell]:
     if sum(len(cell.source) for cell in cells) > 4 * MAX_CODE:
         raise Unreadable("It holds more text than a homework can.")
     return cells
+
+
+def _with_pictures_attached(source: str, attachments: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """A text whose inline pictures became attachments, as Jupyter keeps them."""
+    attached = dict(attachments)
+
+    def attach(found: re.Match[str]) -> str:
+        said, kind, data, html_kind, html_data = found.groups()
+        kind, data = kind or html_kind, data or html_data
+        name = f"picture-{len(attached) + 1}"
+        attached[name] = {kind: data}
+        return f"![{said or ''}](attachment:{name})"
+
+    return INLINE_PICTURE.sub(attach, source), attached
 
 
 def _list(value: Any) -> list[Any]:
@@ -244,7 +267,7 @@ def align(path: str, cells: list[Cell], release: Release, notes: list[str]) -> S
     sources = {_squeezed(released[name].source) for name in ours}
 
     stripped = not any(cell.grade_id in released for cell in cells)
-    changed, own, answers = [], [], {}
+    changed, own = [], []
     for cell in cells:
         if cell.kind == "code":
             solves = any(name in functions for name in defines(cell.source))
@@ -255,18 +278,6 @@ def align(path: str, cells: list[Cell], release: Release, notes: list[str]) -> S
                 pass  # given code that lost its metadata
             elif cell.source.strip():
                 own.append(cell)
-        elif cell.grade_id in texts:
-            known = answers.get(cell.grade_id)
-            if known is None or _is_blank(known, released):
-                answers[cell.grade_id] = cell
-            elif not _is_blank(cell, released):
-                joined = f"{known.source}\n\n{cell.source}"
-                answers[cell.grade_id] = Cell(
-                    known.number, "markdown", joined, cell.grade_id, {**known.attachments, **cell.attachments}
-                )
-                notes.append(
-                    f"Cell {cell.number}: a second answer to the same question was joined to the first."
-                )
     if changed:
         notes.append(f"Given code was changed in cell {_numbers(changed)} and restored.")
 
@@ -284,6 +295,7 @@ def align(path: str, cells: list[Cell], release: Release, notes: list[str]) -> S
             named = {functions[name].grade_id for name in defines(cell.source) if name in functions}
             place[index] = named - worked
     own, place = _without_untouched_copies(own, place, notes)
+    answers = _answers(cells, release, released, texts, notes)
     found = any(place.values()) or bool(answers)
     if stripped and found:
         notes.append(
@@ -304,12 +316,6 @@ def align(path: str, cells: list[Cell], release: Release, notes: list[str]) -> S
         waiting += [name for name in place[index] if last[name] == index]
     tasks = [task.grade_id for task in solved_in.values()]
     steps += waiting + [name for name in tasks if name not in last]
-    for name, task in texts.items():
-        if name not in answers:
-            lost = _lost_answer(cells, release, task)
-            if lost:
-                answers[name] = lost
-                notes.append(f"Cell {lost.number} is taken for the answer to “{task.title}”.")
     return Submission(path, tuple(steps), answers, tuple(readable_note(n) for n in notes), found)
 
 
@@ -330,17 +336,70 @@ def _is_blank(cell: Cell, released: dict[str | None, Cell]) -> bool:
     return (not source or unchanged) and not cell.attachments
 
 
-def _lost_answer(cells: list[Cell], release: Release, task: Task) -> Cell | None:
-    """The text below the question, in a notebook whose cells lost their marks."""
-    question = _squeezed(task.asked)
+def _answers(
+    cells: list[Cell],
+    release: Release,
+    released: dict[str | None, Cell],
+    texts: dict[str, Task],
+    notes: list[str],
+) -> dict[str, Cell]:
+    """What was written for each text: in its cell, or in cells of the student's own beside it.
+
+    A cell of theirs belongs to the question that it follows. A notebook whose cells lost their marks is told
+    by the questions' words.
+    """
     given = {_squeezed(cell.source) for cell in release.cells if cell.kind == "markdown"}
-    after = False
+    questions = {
+        _squeezed(before.source): cell.grade_id
+        for before, cell in pairwise(release.cells)
+        if cell.grade_id in texts
+    }
+    blank: dict[str, Cell] = {}
+    parts: dict[str, list[Cell]] = {name: [] for name in texts}
+    current = None
     for cell in cells:
-        if cell.kind == "markdown" and _squeezed(cell.source) == question:
-            after = True
-        elif after and cell.kind == "markdown" and _squeezed(cell.source) not in given:
-            return Cell(cell.number, "markdown", cell.source, task.cell, cell.attachments)
-    return None
+        if cell.kind == "code":
+            continue
+        text = _squeezed(cell.source)
+        if cell.grade_id in texts:
+            current = cell.grade_id
+            blank.setdefault(current, cell)
+            if not _is_blank(cell, released):
+                parts[current].append(cell)
+        elif text in questions:
+            current = questions[text]
+        elif text in given and not cell.attachments:
+            # An untouched answer cell without its mark changes nothing, any other given text ends the answer.
+            current = current if current and text == _squeezed(released[current].source) else None
+        elif current and (text or cell.attachments):
+            parts[current].append(cell)
+    answers = {}
+    for name, task in texts.items():
+        if not parts[name]:
+            if name in blank:
+                answers[name] = blank[name]
+            continue
+        first, *more = parts[name]
+        if first.grade_id != name:
+            notes.append(f"Cell {first.number} is taken for the answer to “{task.title}”.")
+        if more:
+            numbers = _numbers([cell.number for cell in more])
+            notes.append(f"Cell {numbers}: what is written there was joined to the answer to “{task.title}”.")
+        answers[name] = _joined(parts[name], name)
+    return answers
+
+
+def _joined(parts: list[Cell], name: str) -> Cell:
+    """Several cells as one, each picture under a name of its own."""
+    sources, attachments = [], {}
+    for part in parts:
+        source = part.source
+        for old, picture in part.attachments.items():
+            new = old if old not in attachments else f"{part.number}-{old}"
+            source = source.replace(f"attachment:{old})", f"attachment:{new})")
+            attachments[new] = picture
+        sources.append(source)
+    return Cell(parts[0].number, "markdown", "\n\n".join(sources), name, attachments)
 
 
 def _without_untouched_copies(

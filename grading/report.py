@@ -136,7 +136,9 @@ def feedback(release: Release, record: Record, given: Given) -> str:
         if waiting
         else ""
     )
-    parts.append(f"<p><strong>{known} of {most} points</strong>{still}.</p>")
+    parts.append(
+        f"<p><strong>{known} of {most} points</strong>{still}. Formulas are shown as they were typed.</p>"
+    )
     for task, value in zip(release.tasks, points, strict=True):
         status = status_of(record, task, given)
         shown = "–" if value is None else number(value)
@@ -147,8 +149,12 @@ def feedback(release: Release, record: Record, given: Given) -> str:
             parts.append(f"<p>{_code(mark.message)}</p>")
             if mark.detail:
                 parts.append(
-                    f"<p>What it said with inputs that you can see:</p><pre>{_text(mark.detail)}</pre>"
+                    f"<p>What was said with inputs that you can see:</p><pre>{_text(mark.detail)}</pre>"
                 )
+        if status == "missing" and mark is None:
+            parts.append(
+                "<p>The cell for the answer is empty or unchanged, and no text stands beside it.</p>"
+            )
         manual = given.get((record.student, task.grade_id))
         if manual is not None and manual.comment:
             parts.append(f"<p>Comment:</p><pre>{_text(manual.comment)}</pre>")

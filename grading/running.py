@@ -98,7 +98,7 @@ class _Run:
         )
         for name, check in self.checks.items():
             self.marks.setdefault(name, Mark(name, check.points, 0, "timeout", late))
-        if (self.untold or self._raised()) and self._left() > 0:
+        if (self.untold or self._failed()) and self._left() > 0:
             self._in_a_worker(self._explain)
         marks = [self._worded(self.marks[name]) for name in self.checks]
         told = [fate for place, fate in sorted(self.fates.items()) if place not in self.untold]
@@ -208,12 +208,12 @@ class _Run:
 
     # --- what is told ---
 
-    def _raised(self) -> set[str]:
-        return {name for name, mark in self.marks.items() if mark.status == "raised"}
+    def _failed(self) -> set[str]:
+        return {name for name, mark in self.marks.items() if mark.status in ("raised", "wrong")}
 
     def _explain(self) -> None:
         """Run the notebook without a hidden input, and note what it says where it failed before."""
-        waiting = self._raised()
+        waiting = self._failed()
         for place, step in enumerate(self.submission.steps):
             if not (waiting or self.untold) or self._left() <= 0:
                 return
@@ -242,7 +242,12 @@ class _Run:
         if mark.grade_id in self.said:
             said = self.said[mark.grade_id]
             if said is None:
-                return replace(mark, message=f"{mark.message} With the visible check it does not.")
+                less = (
+                    "The visible check finds nothing."
+                    if mark.status == "wrong"
+                    else ("With the visible check it does not.")
+                )
+                return replace(mark, message=f"{mark.message} {less}")
             return replace(mark, detail=f"{said.message}: {said.detail}".rstrip(": "))
         return mark
 

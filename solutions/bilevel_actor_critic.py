@@ -15,7 +15,7 @@
 #
 # [Open in Colab]({{ colab }})
 #
-# **20 points, about 2 hours 25 minutes.** You write six short functions and one derivation. When you are
+# **20 points, about 2 hours 20 minutes.** You write six short functions and one derivation. When you are
 # done you can
 #
 # - differentiate a loss that contains the result of another optimisation,
@@ -165,6 +165,10 @@ def visible_checks():
     assert np.isclose(patient[0, 0], 1.0 + (policy * patient).sum(1)[1]), (
         "Without a discount your values do not fit together: are they still on the way?"
     )
+    slow = policy_action_values(np.full((1, 2, 1), 0.99), np.ones((1, 2)), np.array([[0.3, 0.7]]), 1.0)
+    assert np.allclose(slow, 100, rtol=1e-7), (
+        "With one chance in a hundred to end, an episode has 100 steps on average: at a reward of one each that is 100."
+    )
     print("policy_action_values: the visible checks pass. The hidden ones use other inputs.")
 
 
@@ -214,7 +218,7 @@ def visible_checks():
     assert future[0].tolist() == [0, 0, 1], (
         "Without a discount the third action leads to a valuable state. Does your policy look ahead?"
     )
-    close = greedy_policy(transition, reward + np.array([0.0, 1e-7, 0.0]), values, 0.5)
+    close = greedy_policy(transition, reward + np.array([0.0, 1e-8, 0.0]), values, 0.5)
     assert close[0].tolist() == [0, 1, 0], "A small advantage is an advantage, not a tie."
     rounding = greedy_policy(transition, reward + np.array([0.0, 1e-13, 0.0]), values, 0.5)
     assert rounding[0, 0] == rounding[0, 1], "A difference that only rounding makes is a tie."
@@ -233,8 +237,8 @@ visible_checks()
 # `return_gradient(logits, transition, reward, start, discount)`: the gradient of the mean return in the logits,
 # an array of shape $(S, A)$.
 #
-# - It is to be exact, not estimated: relative error below $10^{-6}$ of its largest entry.
-# - Logits may be as large as 1000.
+# - It is to be exact, not estimated: no entry may be off by more than $10^{-6}$ of the largest.
+# - Logits lie between −1000 and 1000, and may differ that much from state to state.
 
 
 # %% nbgrader={"grade": false, "grade_id": "return_gradient", "locked": false, "schema_version": 3, "solution": true, "task": false}
@@ -256,7 +260,7 @@ def return_gradient(logits, transition, reward, start, discount):
 def visible_checks():
     rng = np.random.default_rng(0)
     transition = 0.85 * rng.dirichlet(np.ones(3), size=(3, 2))
-    reward, start, logits = rng.normal(size=(3, 2)), np.array([0.6, 0.3, 0.1]), rng.normal(size=(3, 2))
+    reward, start, logits = rng.normal(size=(3, 2)), np.array([1.0, 0.0, 0.0]), rng.normal(size=(3, 2))
     before = [given.copy() for given in (logits, transition, reward, start)]
     slope = return_gradient(logits, transition, reward, start, 0.9)
     assert isinstance(slope, np.ndarray), f"Return a NumPy array; this is a {type(slope).__name__}."
@@ -277,8 +281,27 @@ def visible_checks():
     never = return_gradient(logits, np.zeros((3, 2, 3)), reward, np.array([1.0, 0.0, 0.0]), 0.9)
     assert np.allclose(never[1:], 0), "States that are never visited have no influence."
     assert np.abs(slope[2]).max() > 0.001, "Later states matter too, not only the first one."
-    large = return_gradient(logits + 900.0, transition, reward, start, 0.9)
-    assert np.allclose(large, slope), "Logits of size 900 must give the same gradient."
+
+    def mean_return(logits):
+        weights = np.e**logits
+        policy = weights / weights.sum(1)[:, None]
+        law, total = start, 0.0
+        for t in range(300):
+            total += 0.9**t * law @ (policy * reward).sum(1)
+            law = sum(law[s] * (policy[s] @ transition[s]) for s in range(3))
+        return total
+
+    direction = np.array([[1.0, -0.5], [0.3, 2.0], [-1.0, 0.7]])
+    change = (mean_return(logits + 1e-5 * direction) - mean_return(logits - 1e-5 * direction)) / 2e-5
+    assert np.isclose((direction * slope).sum(), change, rtol=1e-5), (
+        "Along a direction this is not the slope of the mean return. A state counts as often as it is visited, "
+        "discounted, and the future of an action is discounted too."
+    )
+    for shift in (900.0, np.array([[900.0], [-900.0], [0.0]])):
+        large = return_gradient(logits + shift, transition, reward, start, 0.9)
+        assert np.allclose(large, slope), (
+            "Logits of size 900, also in some states only, give the same gradient."
+        )
     print("return_gradient: the visible checks pass. The hidden ones use other inputs.")
 
 
@@ -295,7 +318,7 @@ visible_checks()
 # `reinforce_weights(rewards, baselines, discount)`, which returns the $w_t$ as an array of shape $(T,)$.
 #
 # - The discount may be 0 or 1. $0^0 = 1$.
-# - Episodes can have 2000 steps: $\gamma^t$ may be as small as $10^{-300}$, so do not divide by it.
+# - Episodes can have 2000 steps: $\gamma^t$ may underflow to 0, so do not divide by it.
 
 
 # %% nbgrader={"grade": false, "grade_id": "reinforce_weights", "locked": false, "schema_version": 3, "solution": true, "task": false}
@@ -321,7 +344,9 @@ def visible_checks():
     )
     for old, given in zip(before, (rewards, baselines), strict=True):
         assert np.array_equal(old, given), "You changed an input array. Work on new ones."
-    assert np.isclose(weights[3], 0.125 * 5.0), "The last action is followed by one reward only."
+    assert np.isclose(weights[3], 0.125 * 5.0), (
+        "One reward follows the last action, and its weight has the discount of its time."
+    )
     assert np.isclose(weights[0], 1.0 - 0.5 + 0.5 - 0.5), "The weight of the first action is not right."
     later = reinforce_weights(np.array([7.0, 0.0, -2.0, 4.0]), baselines, 0.5)
     assert np.allclose(later[1:], weights[1:]), "An action must not be praised for what was paid before it."
@@ -400,11 +425,11 @@ visible_checks()
 # %% [markdown]
 # ## Exercise 7: a GAN that tosses an unfair coin
 #
-# **4 points · 30 minutes · hard · marked by hand**
+# **4 points · 25 minutes · medium · marked by hand**
 #
 # The environment of the chapter, but its coin shows a real sample with probability $\pi$, $0 < \pi < 1$, and the
 # actor's sample $a = G_\theta(z)$ otherwise. The reward $r$ is 1 for real and 0 for generated. The critic
-# $D = \sigma(s)$ predicts $r$ from what is shown, by cross-entropy.
+# $D = \sigma(s)$ predicts $r$ from what is shown, by cross-entropy. (Here $\pi$ is a number and $s$ the logit.)
 #
 # 1. (1 point) Write the critic's mean loss with the densities $p_d$ and $p_g$, and derive the critic that
 #    minimises it, point by point. For which $\pi$ is the loss a multiple of $V(D, G)$, and which multiple?
@@ -412,11 +437,11 @@ visible_checks()
 #    reward in $\theta$? Why does the actor learn something all the same?
 # 3. (2 points) The actor follows the critic through $\log D$, through $D$, or through $s$. Derive for each of the
 #    three how the gradient in $\theta$ weighs one sample, as a function of $D$ there, times $J^{\mathsf T} \nabla s$.
-#    Name the generator loss that belongs to each. What happens to the three weights where $D \to 0$, and to which of
-#    the two generator losses of the first chapter does the middle one behave alike there?
+#    Write down the generator loss that belongs to each. What happens to the three weights where $D \to 0$, and which of
+#    the two generator losses of the first chapter does the middle one resemble there?
 #
 # You may use $\sigma' = \sigma(1 - \sigma)$. Write in the cell below, formulas between dollar signs. A clear
-# photograph of a handwritten page is accepted too: drag it into the cell.
+# photograph of a handwritten page is accepted too: drag it into the cell, as JPEG or PNG.
 
 # %% [markdown] nbgrader={"grade": true, "grade_id": "unfair_coin", "locked": false, "points": 4, "schema_version": 3, "solution": true, "task": false}
 # ### BEGIN SOLUTION

@@ -15,7 +15,7 @@
 #
 # [Open in Colab]({{ colab }})
 #
-# **20 points, about 2 hours 30 minutes.** You write six short functions and one derivation. When you are
+# **20 points, about 2 hours 25 minutes.** You write six short functions and one derivation. When you are
 # done you can
 #
 # - compute the Gaussian that forward KL prefers, without losing digits,
@@ -106,9 +106,8 @@ visible_checks()
 #
 # You hold samples $x_1, \dots, x_n$ of the *model* $q$ only, and at each of them the values of $\log p$
 # and $\log q$. Write `two_directions(log_p, log_q)`, which estimates
-# $\mathrm{KL}(q\|p)$ and $\mathrm{KL}(p\|q)$ from them, each by a plain mean over the samples: every term
-# must have the right expectation. For the second direction, write the integral under $p$ as one under
-# $q$.
+# $\mathrm{KL}(q\|p)$ and $\mathrm{KL}(p\|q)$ from them, each as the plain mean of its integrand over the
+# samples, without further terms. For the second direction, write the integral under $p$ as one under $q$.
 #
 # - The arguments are NumPy arrays of shape `(n,)`. Return an array of two numbers, $\mathrm{KL}(q\|p)$
 #   first.
@@ -158,12 +157,17 @@ def visible_checks():
     assert np.allclose(far, two_directions(log_p[:50], log_q[:50])), (
         "Lowering both log-densities by 2000 must change nothing."
     )
+    raised = two_directions(log_p[:50] + 0.5, log_q[:50])
+    assert np.isclose(raised[0], two_directions(log_p[:50], log_q[:50])[0] - 0.5), (
+        "Raising log p by 0.5 everywhere lowers the first mean by 0.5: take the plain mean, no further terms."
+    )
     p, q = np.array([-np.inf, -1.0, -2.0]), np.array([-1.5, -1.2, -1.0])
     gone = two_directions(p, q)
     assert not np.isnan(gone).any(), "Where p vanishes your result is NaN."
     assert gone[0] == np.inf, "The model invents a point that p cannot make: the first is infinite."
     assert np.isclose(3 * gone[1], 2 * two_directions(p[1:], q[1:])[1]), (
-        "A sample where p vanishes adds 0 to the second sum, but it counts in the number of samples."
+        "A sample where p vanishes adds 0 to the second sum, but it counts in the number of samples. "
+        "Did you normalise the weights?"
     )
     print("two_directions: the visible checks pass. The hidden ones use other inputs.")
 
@@ -173,10 +177,10 @@ visible_checks()
 # %% [markdown]
 # ## Exercise 3: Pearson's bound
 #
-# **3 points · 20 minutes · medium**
+# **3 points · 15 minutes · easy**
 #
 # For $f(u) = (u-1)^2$ the variational bound reads
-# $\mathbb{E}_{p_d}[T] - \mathbb{E}_{p_g}[f^*(T)] \le \int (p_d - p_g)^2/p_g$. Write
+# $\mathbb{E}_{p_d}[T] - \mathbb{E}_{p_\theta}[f^*(T)] \le \int (p_d - p_\theta)^2/p_\theta$. Write
 # `pearson_bound(real_outputs, fake_outputs)`, which estimates the bound from the outputs $T$ of a network on
 # real and on generated samples.
 #
@@ -212,7 +216,7 @@ def visible_checks():
     doubled = pearson_bound(torch.cat([real, real]), fake)
     assert torch.isclose(doubled, bound), "Showing each real sample twice must change nothing."
     # Three outcomes whose probabilities are counts: the bound at its optimum is the divergence itself.
-    ratio = torch.tensor([0.5, 1.0, 1.5], dtype=torch.float64)  # p_d/p_g, under p_g = 1/3 each
+    ratio = torch.tensor([0.5, 1.0, 1.5], dtype=torch.float64)  # p_d/p_theta, under p_theta = 1/3 each
     best = 2 * (ratio - 1)
     tight = pearson_bound(best[[0, 1, 1, 2, 2, 2]], best)
     assert torch.isclose(tight, ((ratio - 1) ** 2).mean()), "At its optimum the bound is not tight."
@@ -279,10 +283,10 @@ def visible_checks():
         for s in (-3.0, 0.0, 2.0):
             assert pull(name, s) > 0, f"{name}: a generator wants larger logits. Look at your sign."
     assert pull("2 JSD", -8.0) < 1e-3 < 0.9 < pull("2 JSD", 8.0), (
-        "2 JSD: this loss saturates when the discriminator wins."
+        "2 JSD: this loss saturates when the discriminator wins, and pulls with strength 1 when the generator does."
     )
     assert pull("2 KL(m||data)", 8.0) < 1e-3 < 0.9 < pull("2 KL(m||data)", -8.0), (
-        "2 KL(m||data): this loss fades when the generator wins."
+        "2 KL(m||data): this loss fades when the generator wins, and pulls with strength 1 when D does."
     )
     assert np.isclose(pull("KL(model||data)", -8.0), pull("KL(model||data)", 8.0)), (
         "KL(model||data): reverse KL listens to all samples alike."
@@ -291,15 +295,16 @@ def visible_checks():
         "KL(data||m): this loss fades at both ends."
     )
     assert np.isclose(pull("KL(data||model)", 3.0) / pull("KL(data||model)", 1.0), np.exp(2.0)), (
-        "KL(data||model): forward KL listens to a sample in proportion to p_d/p_g."
+        "KL(data||model): forward KL listens to a sample in proportion to p_d/p_theta."
     )
     assert np.isclose(generator_loss(torch.zeros(4).double(), "KL(data||model)"), -1), (
         "KL(data||model): where p_d = p_g this loss is -1."
     )
-    for name in names[:4]:
-        for s in (-500.0, 500.0):
-            value = generator_loss(torch.full((2,), s).double(), name)
-            assert torch.isfinite(value), f"{name}: at the logit {s:g} the loss is not finite."
+    for name in names:
+        for s in (-500.0, 50.0 if name == "KL(data||model)" else 500.0):
+            for dtype in (torch.float64, torch.float32):
+                value = generator_loss(torch.full((2,), s, dtype=dtype), name)
+                assert torch.isfinite(value), f"{name}: at the logit {s:g} the loss is not finite in {dtype}."
             assert np.isfinite(pull(name, s)), f"{name}: at the logit {s:g} the gradient is not finite."
     for name in ("JSD", ""):
         try:
@@ -372,7 +377,8 @@ def visible_checks():
     direction = np.array([1.0, -2.0, 0.5, 1.5])
     change = (softened(theta + 1e-5 * direction) - softened(theta - 1e-5 * direction)) / 2e-5
     assert np.isclose(direction @ slope, change, atol=1e-8), (
-        "Along a direction the gradient is not that of 2 KL(m||p_d). Did D* move with theta?"
+        "Along a direction the gradient is not that of 2 KL(m||p_d). Is it the right loss, with the right factor, in "
+        "theta and not in p? Did D* move with theta?"
     )
     huge = frozen_gradient(np.array([1000.0, -1000.0, 999.0, 0.0]), p_data)
     assert np.isfinite(huge).all(), "With parameters of size 1000 your result is not finite."
@@ -436,7 +442,7 @@ def visible_checks():
         "With the posterior as its proposal the bound must follow the evidence from one x to another."
     )
     assert np.allclose(best, evidence, atol=1e-6), (
-        "With the posterior as its proposal the bound must be the evidence: is a constant missing?"
+        "With the posterior as its proposal the bound must be the evidence: is a constant missing, or the KL wrong?"
     )
     off = evidence_lower_bound(x, centre + 0.3, width)
     assert (off < best - 1e-3).all(), "A shifted proposal must lower the bound."
@@ -453,7 +459,7 @@ visible_checks()
 # **3 points · 30 minutes · hard · marked by hand**
 #
 # A generator lowers $\mathbb{E}_{p_\theta}[-D^*(x)^2]$ with $D^* = p_d/(p_d + p_{\theta_0})$ frozen. The
-# family is regular, as in the chapter.
+# family is regular for $\psi = 0$ in the sense of the chapter.
 #
 # 1. (1 point) Show that at $\theta_0$ its gradient is that of $\frac12\chi^2(p_d \| m_\theta)$, where
 #    $\chi^2(p\|q) = \int (p-q)^2/q$ and $m_\theta = (p_d + p_\theta)/2$.
@@ -463,7 +469,7 @@ visible_checks()
 #    minimax loss where the discriminator wins, and say what that means for training.
 #
 # Write in the cell below, formulas between dollar signs. A clear photograph of a handwritten page is
-# accepted too: drag it into the cell.
+# accepted too: drag it into the cell, as JPEG or PNG.
 
 # %% [markdown] nbgrader={"grade": true, "grade_id": "sixth_loss", "locked": false, "points": 3, "schema_version": 3, "solution": true, "task": false}
 # ### BEGIN SOLUTION

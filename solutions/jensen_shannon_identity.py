@@ -15,7 +15,7 @@
 #
 # [Open in Colab]({{ colab }})
 #
-# **20 points, about 2 hours 20 minutes.** You write five short functions and one derivation. When you are
+# **20 points, about 2 hours 25 minutes.** You write five short functions and one derivation. When you are
 # done you can
 #
 # - compute how much a sample tells about which of several laws it came from, zeros included,
@@ -56,7 +56,7 @@ import numpy as np
 # For two laws and $w = (\frac12, \frac12)$ this is the Jensen–Shannon divergence. Write
 # `information(laws, weights)`.
 #
-# - `laws` has shape `(K, n)`, one law a row; `weights` has shape `(K,)`. All weights are positive.
+# - `laws` has shape `(K, n)`, one law a row; `weights` has shape `(K,)`. All weights are positive and sum to 1.
 # - Probabilities may be zero, also at a state that no law reaches.
 # - Return a Python float, in nats.
 
@@ -109,9 +109,9 @@ visible_checks()
 #
 # Let $Y = 1$ (real) with probability $\pi$ and $Y = 0$ (generated) otherwise. For *every* discriminator,
 #
-# $$I(X; Y) \ge H(\pi) + \pi\,\mathbb{E}_{p_d}[\log D(x)] + (1-\pi)\,\mathbb{E}_{p_g}[\log(1 - D(x))],$$
+# $$I(X; Y) \ge h(\pi) + \pi\,\mathbb{E}_{p_d}[\log D(x)] + (1-\pi)\,\mathbb{E}_{p_g}[\log(1 - D(x))],$$
 #
-# with $H(\pi) = -\pi\log\pi - (1-\pi)\log(1-\pi)$. Write `certified_bound(real_logits, fake_logits, prior)`.
+# with $h(\pi) = -\pi\log\pi - (1-\pi)\log(1-\pi)$. Write `certified_bound(real_logits, fake_logits, prior)`.
 #
 # - The logits are those of a fixed discriminator on held-out samples: two one-dimensional arrays, whose sizes
 #   may differ. `prior` is $\pi$, strictly between 0 and 1. Each expectation is the mean over its own samples.
@@ -139,13 +139,12 @@ def visible_checks():
     before = real.copy(), fake.copy()
     result = certified_bound(real, fake, 0.3)
     pair = isinstance(result, tuple) and [type(value) for value in result] == [float, float]
-    assert pair, "Return two Python floats (bound, error)."
+    assert pair, f"Return two Python floats (bound, error); this is {result!r}."
     assert all(map(np.array_equal, (real, fake), before)), "You changed the input arrays."
     bound, error = result
     assert error > 0, "The logits differ, so the standard error is positive."
     nothing, no_error = certified_bound(np.zeros(4), np.zeros(6), 0.3)
-    # Here D must say the prior for the bound to be 0; it says one half.
-    assert nothing < 0, "Always answering one half when a third is real: the bound is negative."
+    assert nothing < 0, "Always answering one half when three in ten are real: the bound is negative."
     fair, _ = certified_bound(np.zeros(4), np.zeros(6), 0.5)
     assert abs(fair) < 1e-12, "With equally frequent classes, always answering one half certifies nothing."
     assert no_error < 1e-12, "Equal logits scatter nowhere: the standard error is zero."
@@ -158,6 +157,17 @@ def visible_checks():
     assert 5 < error / smaller < 15, "With 100 times the samples the error shrinks about tenfold."
     lone, _ = certified_bound(np.tile(real, 7), fake, 0.3)
     assert np.isclose(lone, bound), "Every real sample shown 7 times changed the bound: one mean a class."
+    often, _ = certified_bound(real, fake, 0.99)
+    assert abs(certified_bound(real, fake + 1, 0.99)[0] - often) < 0.02, (
+        "When nearly all samples are real, the logits of the generated ones hardly matter."
+    )
+    flat = np.full(5, 2.0)
+    (_, half), (_, rare) = certified_bound(flat, fake, 0.5), certified_bound(flat, fake, 0.99)
+    assert 40 < half / rare < 60, (
+        "With one generated sample in a hundred in place of one in two, their part of the error falls fiftyfold."
+    )
+    _, twice = certified_bound(-fake, fake, 0.5)
+    assert 1.3 < twice / half < 1.5, "Two independent errors of the same size do not simply add."
     wrong, _ = certified_bound(np.array([-1000.0, 5.0]), np.array([-3.0, -4.0]), 0.5)
     assert np.isfinite(wrong), "One confident mistake makes your bound infinite or NaN."
     assert -300 < wrong < -200, "One confident mistake in four costs about a quarter of its logit."
@@ -180,7 +190,7 @@ visible_checks()
 #   included. Return a Python float, in nats.
 # - Where $D$ is certain and right it loses nothing; where it is certain and wrong on a state that has mass, the
 #   gap is `inf`. States that neither law reaches count for nothing, whatever $D$ says there.
-# - The result is never NaN. When $D$ is very close to $D^*$ the gap is tiny: it must be right to $10^{-9}$ absolutely.
+# - The result is never NaN. An absolute error of $10^{-9}$ is allowed; $-10^{-16}$ in place of 0 is fine.
 
 
 # %% nbgrader={"grade": false, "grade_id": "gap", "locked": false, "schema_version": 3, "solution": true, "task": false}
@@ -219,6 +229,10 @@ def visible_checks():
         mistaken = answers.copy()
         mistaken[state] = certain
         assert gap(p, q, mistaken) == np.inf, "Certain and wrong on a state that has mass: infinite."
+    apart = gap(np.array([1.0, 0.0]), np.array([0.0, 1.0]), np.array([0.5, 0.5]))
+    assert np.isclose(apart, 2 * np.log(2)), (
+        "Two laws that never meet, and one half said everywhere: the gap is as large as V can be, less -log 4."
+    )
     again = gap(np.repeat(p, 2) / 2, np.repeat(q, 2) / 2, np.repeat(answers, 2))
     assert np.isclose(again, lost), "Splitting every state into two equal halves changes nothing."
     print("gap: the visible checks pass. The hidden ones use other inputs.")
@@ -241,7 +255,7 @@ visible_checks()
 #
 # - The arguments are arrays of the same length. Here `answers` lie strictly between 0 and 1. Two answers are the same when the
 #   two numbers are equal.
-# - A law may vanish at a state or in a whole group, and both may.
+# - A law may vanish at a state or in a whole group, and both may. States and groups without mass count for nothing.
 
 
 # %% nbgrader={"grade": false, "grade_id": "split_gap", "locked": false, "schema_version": 3, "solution": true, "task": false}
@@ -274,7 +288,7 @@ def visible_checks():
     before = p.copy(), q.copy(), answers.copy()
     result = split_gap(p, q, answers)
     pair = isinstance(result, tuple) and [type(value) for value in result] == [float, float]
-    assert pair, "Return two Python floats (calibration, refinement)."
+    assert pair, f"Return two Python floats (calibration, refinement); this is {result!r}."
     assert all(map(np.array_equal, (p, q, answers), before)), "You changed the input arrays."
     assert np.isfinite(result).all(), (
         "Your result is NaN or infinite: look at states and groups without mass."
@@ -289,6 +303,10 @@ def visible_checks():
     ignorant = split_gap(p, q, np.full(6, 0.5))
     assert abs(ignorant[0]) < 1e-12, "Always answering one half is perfectly calibrated."
     assert ignorant[1] > refinement, "Always answering one half lumps everything together."
+    apart = split_gap(np.array([1.0, 0.0]), np.array([0.0, 1.0]), np.array([0.5, 0.5]))
+    assert np.isclose(sum(apart), np.log(2)), (
+        "Two laws that never meet, one half said: half of the gap is log 2."
+    )
     own = np.linspace(0.2, 0.8, 6)
     assert abs(split_gap(p, q, own)[1]) < 1e-12, "With a group for each state nothing is lumped together."
     mirrored = split_gap(q, p, 1 - named)
@@ -305,13 +323,13 @@ visible_checks()
 # %% [markdown]
 # ## Exercise 5: a multiplicative step
 #
-# **3 points · 20 minutes · medium**
+# **3 points · 25 minutes · medium**
 #
 # Exponentiated gradient moves the generator's law by
 #
 # $$p_g^{\text{new}}(x) \propto p_g(x)\, e^{-\eta \log(1 - D^*(x))},$$
 #
-# where $D^*$ is optimal for the present pair of laws, and $\eta > 0$ is the step size. Write
+# where $D^*$ is optimal for the present pair of laws, and $\eta \ge 0$ is the step size. Write
 # `multiplicative_step(p_data, p_generator, step_size)`.
 #
 # - The laws are arrays of the same length. Return the new law as an array: not negative, with sum 1.
@@ -344,7 +362,9 @@ def visible_checks():
     assert (new >= 0).all(), "A law is nowhere negative."
     assert new[0] > q[0], "State 0 has too little mass: the step must add some."
     assert new[2] < q[2], "State 2 has no data: the step must take mass away."
-    assert np.allclose(multiplicative_step(p, p, 3.0), p), "Where the two laws agree nothing moves."
+    same = multiplicative_step(p, p, 3.0)
+    assert np.isfinite(same).all(), "Where neither law has mass your result is NaN or infinite."
+    assert np.allclose(same, p), "Where the two laws agree nothing moves."
     assert np.allclose(multiplicative_step(p, q, 0.0), q), "A step of size 0 goes nowhere."
     assert np.abs(multiplicative_step(p, q, 0.2) - q).sum() < np.abs(new - q).sum(), (
         "A smaller step must move less."
@@ -381,7 +401,7 @@ visible_checks()
 #    inequalities say together about a sequence of generators with $\mathrm{JSD} \to 0$?
 #
 # Write in the cell below, formulas between dollar signs. A clear photograph of a handwritten page is accepted
-# too: drag it into the cell.
+# too: drag it into the cell, as JPEG or PNG.
 
 # %% [markdown] nbgrader={"grade": true, "grade_id": "two_distances", "locked": false, "points": 4, "schema_version": 3, "solution": true, "task": false}
 # ### BEGIN SOLUTION

@@ -515,7 +515,7 @@ visible_checks()
 #
 # You may use that a Kullback–Leibler divergence is never negative, and zero only for equal laws. Write in
 # the cell below, formulas between dollar signs. A clear photograph of a handwritten page is accepted too:
-# drag it into the cell.
+# drag it into the cell, as JPEG or PNG.
 
 # %% [markdown] nbgrader={"grade": true, "grade_id": "minimal_risk", "locked": false, "points": 4, "schema_version": 3, "solution": true, "task": false}
 # ### BEGIN SOLUTION

@@ -15,7 +15,7 @@
 #
 # [Open in Colab]({{ colab }})
 #
-# **20 points, about 2 hours 30 minutes.** You write six short functions and one derivation. When you are
+# **20 points, about 2 hours 25 minutes.** You write six short functions and one derivation. When you are
 # done you can
 #
 # - compute the Wasserstein distance of two samples on the line, whatever their sizes,
@@ -36,7 +36,7 @@
 #
 # **Rules.** Write where it says `YOUR CODE HERE`, replacing the line that raises the error. Keep the names
 # and arguments of the functions. You may add cells and helper functions. Use only Python, NumPy and
-# PyTorch. No function may change the arrays or tensors it is given.
+# PyTorch. No function may change the arrays or tensors it is given, but for the critic in exercise 6.
 #
 # **Notation.** $\|\cdot\|$ is the Euclidean norm. $W_1(P,Q)$ is the smallest mean distance
 # $\mathbb{E}\|X-Y\|$ over all joint laws of $X \sim P$ and $Y \sim Q$. A *plan* between points $x_i$ and
@@ -147,7 +147,7 @@ def visible_checks():
     alone = critic_of_prices(y[2:3], y, dearer)
     assert np.allclose(alone, -dearer[2]), "A point y_j that binds must be reached with equality."
     at = critic_of_prices(np.array([[3.0, 4.0]]), np.zeros((1, 2)), np.zeros(1))
-    assert at[0] > 4.9, "With one point y and price zero: how large may f become at distance five?"
+    assert np.isclose(at[0], 5), "With one point y and price zero: how large may f become at distance five?"
     print("critic_of_prices: the visible checks pass. The hidden ones use other inputs.")
 
 
@@ -215,6 +215,11 @@ def visible_checks():
     negative = plan + np.array([[-0.3, 0.3, 0.0], [0.0, 0.0, 0.0]])
     assert refused(negative, cost, u, v), "A plan has no negative entry: ValueError."
     assert not refused(plan, cost - 20, u - 20, v), "Costs and prices may be negative."
+    moved = plan + 1e-10 * np.array([[0.0, -1.0, 1.0], [0.0, 0.0, 0.0]])
+    nearly = [(plan * (1 + 1e-10), u), (moved, u), (plan, u + np.array([1e-10, 0.5 + 1e-10]))]
+    assert not any(refused(shown, cost, prices, v) for shown, prices in nearly), (
+        "What stays below 1e-9 is rounding, not an error."
+    )
     print("duality_gap: the visible checks pass. The hidden ones use other inputs.")
 
 
@@ -230,8 +235,9 @@ visible_checks()
 # does. Write `transport_gradient(plan, x, y)`: the gradient of this cost in the points $y_j$.
 #
 # - `plan` has shape `(n, m)`, `x` shape `(n, d)`, `y` shape `(m, d)`. Return shape `(m, d)`.
-# - A pair of points at the same place has no direction. It contributes nothing, and gives no warning that
-#   becomes a NaN.
+# - No entry may be off by more than $10^{-6}$ of the largest. A pair that is close, but not at the same place,
+#   pulls in its direction with its full mass.
+# - A pair of points at the same place has no direction. It contributes nothing; the result holds no NaN.
 
 
 # %% nbgrader={"grade": false, "grade_id": "transport_gradient", "locked": false, "schema_version": 3, "solution": true, "task": false}
@@ -272,6 +278,10 @@ def visible_checks():
     )
     split = transport_gradient(np.full((2, 1), 0.5), np.array([[-1.0], [1.0]]), np.array([[0.3]]))
     assert np.allclose(split, 0), "Half of the mass goes left and half goes right: nothing pulls."
+    near = transport_gradient(np.ones((1, 1)), np.zeros((1, 2)), np.array([[3e-7, 4e-7]]))
+    assert np.allclose(near, [[0.6, 0.8]], atol=1e-6), (
+        "Close is not the same place: a pair that is near pulls with its full mass."
+    )
     there = transport_gradient(plan, x, np.array([[0.0, 0.0], [0.0, 3.0]]))
     assert not np.isnan(there).any(), "A generated point lies on a data point: the result must not be NaN."
     print("transport_gradient: the visible checks pass. The hidden ones use other inputs.")
@@ -319,6 +329,10 @@ def visible_checks():
     )
     one = expected_batch_distance(0.5, 1.0, 1)
     assert np.isclose(one, 0.5), "With one fair draw in each batch they differ half of the time."
+    two = expected_batch_distance(0.5, 1.0, 2)
+    assert np.isclose(two, 0.375), (
+        "With two fair draws in each batch it is not right: both batches are random."
+    )
     sizes = [expected_batch_distance(0.3, 2.0, n) for n in (1, 2, 4, 8, 16)]
     assert (np.diff(sizes) < 0).all(), "Larger batches of one law are closer to each other."
     assert 3 < expected_batch_distance(0.3, 1.0, 4) / expected_batch_distance(0.3, 1.0, 60) < 5, (
@@ -349,8 +363,8 @@ visible_checks()
 # - $\nabla f$ is the gradient in the sample, and its norm is taken for **each example by itself**.
 # - `critic(x)` returns shape `(n, 1)`. `optimizer` holds the critic's weights and nothing else; use it as it
 #   is (it may have momentum). Whatever `.grad` holds when the function is called must not matter.
-# - The generator must leave as it came: the same weights, and the same content of every `.grad`. Both
-#   networks stay in training mode, with the same weights trainable.
+# - The generator (it has no batch norm) must leave as it came: the same weights, and the same content of every
+#   `.grad`. Both networks stay in training mode, with the same weights trainable.
 # - Return two Python floats `(estimate, penalty)`, both before the update: the critic's estimate
 #   $\operatorname{mean}_x f(x) - \operatorname{mean}_z f(G(z))$ of the distance, and the mean of the squares *without* the factor $\lambda$.
 
@@ -420,12 +434,25 @@ def visible_checks():
     critic, generator, optimizer, real, noise, positions = prepare()
     other = critic_step(critic, generator, optimizer, real, noise, 1 - positions, 2.0)
     assert abs(other[1] - result[1]) > 1e-7, "The penalty does not depend on the positions."
+    critic, generator, optimizer, real, noise, positions = prepare()
+    ends = torch.ones(6)
+    at_real = critic_step(critic, generator, optimizer, real, noise, ends, 2.0)[1]
+    critic, generator, optimizer, real, noise, positions = prepare()
+    same = np.isclose(critic_step(critic, generator, optimizer, real, noise + 1, ends, 2.0)[1], at_real)
+    assert same, "At positions of one only the real samples are looked at, whatever the noise."
+    critic, generator, optimizer, real, noise, positions = prepare()
+    critic_step(critic, generator, optimizer, real, noise, positions, 20.0)
+    assert not torch.allclose(once, flat(critic)), "Ten times the weight of the penalty changes nothing."
     line, still = nn.Linear(2, 1), nn.Linear(2, 2)
     with torch.no_grad():
         line.weight.copy_(torch.tensor([[3.0, 4.0]]))
     plain = torch.optim.SGD(line.parameters(), lr=0.0)
     _, penalty = critic_step(line, still, plain, real, noise, positions, 2.0)
     assert np.isclose(penalty, 16, rtol=1e-3), "A critic with slope five everywhere pays four squared."
+    kept = line.weight.tolist() == [[3.0, 4.0]]
+    assert kept, (
+        "The optimizer's rate is zero here, yet the critic moved. Use the optimizer that you are given."
+    )
     critic, generator, optimizer, real, noise, positions = prepare()
     for _ in range(300):
         last = critic_step(critic, generator, optimizer, real, noise, positions, 10.0)
@@ -439,10 +466,11 @@ visible_checks()
 # %% [markdown]
 # ## Exercise 7: what a zero-centred penalty reports
 #
-# **4 points · 25 minutes · hard · marked by hand**
+# **4 points · 20 minutes · medium · marked by hand**
 #
-# One data point $x$, one generated point $y$ at distance $d > 0$, $z_t = y + t(x - y)$. For $\gamma > 0$ and
-# continuously differentiable $f$ let
+# One data point $x$, one generated point $y$ at distance $d > 0$, $z_t = y + t(x - y)$. For a number
+# $\gamma > 0$ (here no plan, but the penalty's weight) and continuously differentiable $f: \mathbb{R}^n \to \mathbb{R}$
+# let
 #
 # $$\begin{aligned}
 # L(f) = \;&f(x) - f(y)\\
@@ -452,12 +480,12 @@ visible_checks()
 # 1. (2 points) Find $\max_f L(f)$ and a function that attains it. Prove both: that no function does better,
 #    and that yours does as well.
 # 2. (1 point) Show that *every* maximiser reports the same estimate $f(x) - f(y)$, and find it.
-# 3. (1 point) Compare with $W_1$: for which $d$ is the estimate too large, for which too small? Two critics
+# 3. (1 point) Compare with $W_1$: for which $d$ is the estimate too large, for which too small? Two optimal critics
 #    with this penalty and the same $\gamma$ report the values 4 and 1 for two pairs of points. What is the ratio
 #    of the two distances?
 #
 # Write in the cell below, formulas between dollar signs. A clear photograph of a handwritten page is accepted
-# too: drag it into the cell.
+# too: drag it into the cell, as JPEG or PNG.
 
 # %% [markdown] nbgrader={"grade": true, "grade_id": "zero_centred", "locked": false, "points": 4, "schema_version": 3, "solution": true, "task": false}
 # ### BEGIN SOLUTION

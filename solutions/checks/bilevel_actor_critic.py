@@ -35,10 +35,12 @@ def _array(call: Call, function: str, shape: tuple[int, ...], *values: Any) -> n
     return result
 
 
-def _draw_process(rng: np.random.Generator, states: int, actions: int) -> tuple[np.ndarray, np.ndarray]:
-    """Transitions, each leaving the process with a probability of at least a tenth, and rewards."""
+def _draw_process(
+    rng: np.random.Generator, states: int, actions: int, ends: tuple[float, float] = (0.1, 0.5)
+) -> tuple[np.ndarray, np.ndarray]:
+    """Transitions, each leaving the process with a probability between two, and rewards."""
     transition = rng.dirichlet(np.ones(states), size=(states, actions))
-    transition *= 1 - rng.uniform(0.1, 0.5, (states, actions, 1))
+    transition *= 1 - rng.uniform(*ends, (states, actions, 1))
     return transition, rng.normal(0, 2, (states, actions))
 
 
@@ -63,14 +65,16 @@ def policy_action_values(call: Call, rng: np.random.Generator) -> None:
         (3, 4, 1.0, "without a discount"),
         (5, 2, 0.0, "without a future"),
     ):
-        transition, reward = _draw_process(rng, states, actions)
+        # Without a discount the episodes are long: a hundred sweeps do not reach their values.
+        long = discount == 1
+        transition, reward = _draw_process(rng, states, actions, (0.01, 0.02) if long else (0.1, 0.5))
         policy = rng.dirichlet(np.ones(actions), size=states)
         given = (transition, reward, policy, discount)
         result = _array(call, "policy_action_values", (states, actions), *given)
         # Sum the rewards of all times: what is left after so many steps is below the rounding.
         law = transition.reshape(states * actions, states)
         expected = reward.astype(float).ravel()
-        for step in range(1, 250):
+        for step in range(1, 4000 if long else 250):
             paid = law @ (policy * reward).sum(1)
             expected = expected + discount**step * paid
             law = law @ np.einsum("sa,sat->st", policy, transition)
@@ -93,10 +97,10 @@ def greedy_policy(call: Call, rng: np.random.Generator) -> None:
             if state % 3 == 0:
                 expected[state, first] = 1.0
             elif state % 3 == 1:
-                worth[state, second] = peak - 1e-11
+                worth[state, second] = peak - 5e-10
                 expected[state, [first, second]] = 0.5
             else:
-                worth[state, second] = peak - 1e-7
+                worth[state, second] = peak - 5e-9
                 expected[state, first] = 1.0
         future = np.array([[discount * (row * values).sum() for row in rows] for rows in transition])
         result = _array(
@@ -121,7 +125,9 @@ def return_gradient(call: Call, rng: np.random.Generator) -> None:
         transition, reward = _draw_process(rng, states, actions)
         start = rng.dirichlet(np.ones(states))
         logits = rng.normal(size=(states, actions))
-        given = (logits + size, transition, reward, start, discount)
+        # Large in one way in one state and in the other way in another, so that one shift for all does not help.
+        shift = size * rng.permutation(np.arange(states) % 3 - 1)[:, None]
+        given = (logits + shift, transition, reward, start, discount)
         result = _array(call, "return_gradient", (states, actions), *given)
         free = torch.tensor(logits, requires_grad=True)
         policy = free.softmax(1)

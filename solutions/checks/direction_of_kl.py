@@ -183,7 +183,15 @@ def frozen_gradient(call: Call, rng: np.random.Generator) -> None:
             for k in range(size)
         ]
         slope = _array(call, "frozen_gradient", theta.shape, theta, p_data)
-        _require(_close(slope, expected, 1e-8, 1e-10), "The gradient is not right.")
+        _require(abs(slope.sum()) < 1e-8, "The entries of the gradient do not sum to zero.")
+        factor = slope @ expected / np.dot(expected, expected)
+        along = factor > 0 and _close(slope, factor * np.array(expected), 1e-8, 1e-10)
+        message = (
+            "The gradient has the right direction and a wrong factor."
+            if along
+            else "The gradient is not right."
+        )
+        _require(_close(slope, expected, 1e-8, 1e-10), message)
         shift = float(rng.choice([-1, 1]) * rng.uniform(800, 1200))
         moved = _array(call, "frozen_gradient", theta.shape, theta + shift, p_data)
         _require(_close(moved, expected, 1e-7, 1e-10), "For parameters far from zero it is not right.")

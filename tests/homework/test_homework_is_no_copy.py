@@ -156,7 +156,8 @@ def step_pool(taken, values, names):
     )
     setattr(state, judge, discriminator)
     setattr(state, f"{judge}_optimizer", given["optimizer"])
-    pool = {**given, "state": state, "n": len(noise), "fake_logits": discriminator(generator(noise))}
+    fake = generator(noise)
+    pool = {**given, "state": state, "n": len(noise), "fake": fake, "fake_logits": discriminator(fake)}
     pool |= {name: names[name] for name in ("minimax", "non_saturating") if name in names}
     if "real" in given:
         pool["real_logits"] = discriminator(given["real"])

@@ -86,6 +86,11 @@ WRONG += slips(
     minus=_VALUES
     + """
         return reward - discount * transition @ values""",
+    a_hundred_sweeps="""
+        worth = reward.copy()
+        for _ in range(100):
+            worth = reward + discount * transition @ (policy * worth).sum(1)
+        return worth""",
 )
 
 WRONG += slips(
@@ -127,6 +132,14 @@ WRONG += slips(
     truth_values="""
         worth = reward + discount * transition @ values
         return worth >= worth.max(1, keepdims=True) - 1e-9""",
+    a_little_too_tolerant="""
+        worth = reward + discount * transition @ values
+        tied = worth.max(1, keepdims=True) - worth <= 1e-8
+        return tied / tied.sum(1, keepdims=True)""",
+    too_strict="""
+        worth = reward + discount * transition @ values
+        tied = worth.max(1, keepdims=True) - worth <= 1e-11
+        return tied / tied.sum(1, keepdims=True)""",
 )
 
 _SOFTMAX = """
@@ -179,6 +192,13 @@ WRONG += slips(
         values = np.linalg.solve(system, (policy * reward).sum(1))
         worth = reward + discount * transition @ values
         return np.linalg.solve(system.T, start)[:, None] * policy * (worth - values[:, None])""",
+    one_shift_for_all_states="""
+        weights = np.exp(logits - logits.max())
+        policy = weights / weights.sum(1, keepdims=True)
+        system = np.eye(len(start)) - discount * np.einsum("sa,sat->st", policy, transition)
+        values = np.linalg.solve(system, (policy * reward).sum(1))
+        visits = np.linalg.solve(system.T, start)
+        return visits[:, None] * policy * (reward + discount * transition @ values - values[:, None])""",
 )
 
 _TO_GO = """

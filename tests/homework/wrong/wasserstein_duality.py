@@ -121,6 +121,31 @@ WRONG += slips(
         slack = cost - u[:, None] - v
         assert plan.min() >= -1e-9 and abs(plan.sum() - 1) <= 1e-9 and slack.min() >= -1e-9
         return float((plan * slack).sum())""",
+    coarse_mass="""
+        slack = cost - u[:, None] - v[None]
+        if plan.min() < -1e-9 or abs(plan.sum() - 1) > 1e-4 or slack.min() < -1e-9:
+            raise ValueError
+        return float((plan * slack).sum())""",
+    coarse_prices="""
+        slack = cost - u[:, None] - v[None]
+        if plan.min() < -1e-9 or abs(plan.sum() - 1) > 1e-9 or slack.min() < -1e-4:
+            raise ValueError
+        return float((plan * slack).sum())""",
+    strict_mass="""
+        slack = cost - u[:, None] - v[None]
+        if plan.min() < -1e-9 or plan.sum() != 1 or slack.min() < -1e-9:
+            raise ValueError
+        return float((plan * slack).sum())""",
+    strict_entries="""
+        slack = cost - u[:, None] - v[None]
+        if plan.min() < 0 or abs(plan.sum() - 1) > 1e-9 or slack.min() < -1e-9:
+            raise ValueError
+        return float((plan * slack).sum())""",
+    strict_prices="""
+        slack = cost - u[:, None] - v[None]
+        if plan.min() < -1e-9 or abs(plan.sum() - 1) > 1e-9 or slack.min() < 0:
+            raise ValueError
+        return float((plan * slack).sum())""",
 )
 
 WRONG += slips(
@@ -155,6 +180,14 @@ WRONG += slips(
         g = y - x[:, None]
         return (plan[..., None] * g / np.sqrt((g**2).sum(2, keepdims=True) + 1e-3)).sum(0)""",
     squared_cost="return 2 * (plan[..., None] * (y - x[:, None])).sum(0)",
+    softened_length="""
+        gaps = y[None] - x[:, None]
+        lengths = np.linalg.norm(gaps, axis=2) + 1e-8
+        return ((plan / lengths)[..., None] * gaps).sum(0)""",
+    softened_square="""
+        gaps = y[None] - x[:, None]
+        lengths = np.sqrt((gaps**2).sum(2) + 1e-12)
+        return ((plan / lengths)[..., None] * gaps).sum(0)""",
 )
 
 WRONG += slips(
