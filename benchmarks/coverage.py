@@ -91,12 +91,12 @@ class Method:
 
 
 METHODS = {
-    "non-saturating": Method("non-saturating", 8000),
-    "packing of two": Method("non-saturating", 8000, packing=2),
+    "non-saturating": Method("non-saturating", 20_000),
+    "packing of two": Method("non-saturating", 20_000, packing=2),
     # 0.1 as in the toy script of the authors' code; with the 10 of their images it finds one mode here.
-    "WGAN-GP": Method("Wasserstein", 1600, critic_steps=5, gradient_penalty=0.1),
-    "relativistic + R1 + R2": Method("relativistic", 8000, gamma=(0.3, 0.03)),
-    "relativistic + lazy R1 + R2": Method("relativistic", 8000, gamma=(0.3, 0.03), every=16),
+    "WGAN-GP": Method("Wasserstein", 4000, critic_steps=5, gradient_penalty=0.1),
+    "relativistic + R1 + R2": Method("relativistic", 20_000, gamma=(0.3, 0.03)),
+    "relativistic + lazy R1 + R2": Method("relativistic", 20_000, gamma=(0.3, 0.03), every=16),
 }
 
 

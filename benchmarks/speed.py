@@ -30,6 +30,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.data import DataLoader, Dataset
 from torch.utils.flop_counter import flop_registry
 
+from gancourse import products
 from gancourse.data import Images, load
 from gancourse.networks import count_parameters, dcgan
 from gancourse.objectives import wasserstein_discriminator_loss, wasserstein_generator_loss
@@ -195,13 +196,15 @@ def tutorial_updates(game: Game, state: State, batches: Iterator[Tensor], update
 # --------------------------------------------------------------------------------------------- our side
 
 
-def lab_step(device: torch.device) -> Callable[[State, Tensor], dict[str, Tensor]]:
-    """The non-saturating step of labs/optimal_discriminator.py, from its source.
+def lab_step(
+    device: torch.device, name: str = "thrifty_gan_step"
+) -> Callable[[State, Tensor], dict[str, Tensor]]:
+    """A non-saturating step of labs/optimal_discriminator.py, from its source: the one that trains images.
 
     Raises:
         ValueError: the lab no longer defines it under these names.
     """
-    names = ("sample_generator", "discriminator_step", "generator_step", "non_saturating", "gan_step")
+    names = ("sample_generator", "discriminator_step", "generator_step", "non_saturating", name)
     tree = ast.parse(LAB.read_text(encoding="utf-8"))
     found = {part.name: part for part in tree.body if isinstance(part, ast.FunctionDef)}
     if missing := [name for name in names if name not in found]:
@@ -210,14 +213,11 @@ def lab_step(device: torch.device) -> Callable[[State, Tensor], dict[str, Tensor
     scope |= {"LATENT_DIM": LATENT_DIM, "session": SimpleNamespace(device=device)}
     module = ast.Module(body=[found[name] for name in names], type_ignores=[])
     exec(compile(module, str(LAB), "exec"), scope)
-    return scope["gan_step"](scope["non_saturating"])
+    return scope[name](scope["non_saturating"])
 
 
-def shared_step(state: State, real: Tensor) -> dict[str, Tensor]:
-    """The same fakes for both players, as in the tutorial, and one pass of D over real and generated images.
-
-    Not the lab's step, but what could be saved: with batch norm, one pass gives another D.
-    """
+def one_pass_step(state: State, real: Tensor) -> dict[str, Tensor]:
+    """The lab's step with one pass of D over real and generated images; with batch norm it is another D."""
     fake = state.generator(torch.randn(len(real), LATENT_DIM, device=real.device, generator=state.noise))
     on_real, on_fake = state.discriminator(torch.cat([real, fake.detach()])).chunk(2)
     loss = functional.softplus(-on_real).mean() + functional.softplus(on_fake).mean()
@@ -276,7 +276,8 @@ def blocks_of(
         ways[precision] = ours(wgan_gp_step if game.penalty else lab_step(device), precision)
     if name == "GAN":
         for precision in precisions:
-            ways[f"{precision}, shared fakes and one pass"] = ours(shared_step, precision)
+            ways[f"{precision}, new noise for G"] = ours(lab_step(device, "gan_step"), precision)
+            ways[f"{precision}, one pass of D"] = ours(one_pass_step, precision)
     return ways
 
 
@@ -318,11 +319,18 @@ def best(function: Callable[[], object], device: torch.device, repeats: int = 5)
 
 
 def limits(device: torch.device, precisions: list[str], size: int) -> dict[str, float]:
-    """FLOP/s of a big product of matrices in each precision, and bytes/s of a big copy, read and written."""
+    """FLOP/s of a big product of matrices in each precision, and bytes/s of a big copy, read and written.
+
+    "plain" is PyTorch's usual product in float32, "float32" the faster one where there are two.
+    """
     found = {}
     for precision in precisions:
         a = torch.randn(size, size, device=device).to(getattr(torch, precision))
-        found[precision] = 2 * size**3 / best(lambda a=a: a @ a, device)
+        found[precision] = 2 * size**3 / best(lambda a=a: functional.linear(a, a), device)
+    found["plain"] = found["float32"]
+    if device.type == "cpu" and products.help_here():
+        a = torch.randn(size, size)
+        found["float32"] = 2 * size**3 / best(lambda: products.linear(a, a), device)
     a = torch.randn(16 * size**2, device=device)
     b = torch.empty_like(a)
     found["bytes"] = 2 * a.nbytes / best(lambda: b.copy_(a), device)
@@ -337,6 +345,8 @@ class Counter(TorchDispatchMode):
     def __torch_dispatch__(self, function, types, arguments=(), named=None):
         named = named or {}
         result = function(*arguments, **named)
+        if str(function) == "mkldnn._linear_pointwise.default":
+            self.total += 2 * arguments[0].numel() * len(arguments[1])
         formula = flop_registry.get(function._overloadpacket)
         self.total += formula(*arguments, **named, out_val=result) if formula else 0
         return result
@@ -350,7 +360,7 @@ def flops(block: Callable[[], None], updates: int) -> float:
 
 
 KINDS = {
-    "products and convolutions": ("mm", "matmul", "convolution", "bmm"),
+    "products and convolutions": ("mm", "matmul", "convolution", "bmm", "linear"),
     "Adam": ("_fused_adam",),
     "batch norm": ("batch_norm",),
     "random numbers and batches": ("normal_", "randn", "randint", "index", "uniform_", "rand"),
@@ -366,9 +376,9 @@ def shares(block: Callable[[], None]) -> dict[str, float]:
         whole = clock() - begun
     spent = dict.fromkeys([*KINDS, "other operations"], 0.0)
     for event in profile.key_averages():
-        name = event.key.removeprefix("aten::")
+        library, _, name = event.key.rpartition("::")
         kind = next((kind for kind, parts in KINDS.items() if any(part in name for part in parts)), None)
-        if event.key.startswith("aten::"):
+        if library in ("aten", "mkldnn"):
             spent[kind or "other operations"] += event.self_cpu_time_total / 1e6
     spent["Python, autograd and the profiler"] = max(0.0, whole - sum(spent.values()))
     return {kind: seconds / sum(spent.values()) for kind, seconds in spent.items()}
@@ -429,6 +439,10 @@ def report(images: Images, device: torch.device, threads: int, options: argparse
     heading = f"## {threads} thread{'s' if threads > 1 else ''}\n"
     parts = [heading, "<!-- rates -->\n", table(rates), "<!-- limits -->\n"]
     measured = ", ".join(f"{ceiling[p] / 1e9:.0f} GFLOP/s in {p}" for p in precisions)
+    if ceiling["float32"] != ceiling["plain"]:
+        measured += (
+            f" ({ceiling['plain'] / 1e9:.0f} by PyTorch's usual product, which the tutorial's loop uses)"
+        )
     parts.append(
         f"**Distance from the machine's limit.** A product of two matrices of {options.matrix} rows gives "
         f"{measured}; a big copy moves {ceiling['bytes'] / 1e9:.0f} GB/s. The last column is the time that "
@@ -463,7 +477,7 @@ def main(arguments: list[str]) -> None:
 on {datetime.date.today().isoformat()}, {machine}, Python {platform.python_version()}, torch {torch.__version__}, {images.name}, load before the run {load_before:.1f}.
 
 The same networks, batches of {BATCH} and Adam at 2e-4 on both sides. The *GAN* has the generator 100-128-256-512-1024-{images.images[0].numel()} with batch norm and the discriminator {images.images[0].numel()}-512-256-1; *WGAN-GP* has the same networks and five updates of the critic for one of the generator; the *DCGAN* has {WIDTH} channels at full resolution.
-Ours is `gancourse.training.run`, without checkpoints, with the step of `labs/{LAB.name}` (WGAN-GP: a step in this benchmark's file). The tutorial's loop reads PIL images one by one through a DataLoader, or, preloaded, batches from a tensor. Reading the files is in neither. The lab draws new noise for the generator's update, as in Goodfellow et al.'s Algorithm 1; the tutorial uses the fakes of the discriminator's update again and so is spared a pass through the generator. The rows "shared fakes and one pass" show what that and a single pass of D over real and generated images would save; with batch norm, one pass gives another D.
+Ours is `gancourse.training.run`, without checkpoints, with the step of `labs/{LAB.name}` (WGAN-GP: a step in this benchmark's file). The tutorial's loop reads PIL images one by one through a DataLoader, or, preloaded, batches from a tensor. Reading the files is in neither. Both sides use the samples of the discriminator's update for the generator as well. The rows "new noise for G" run the lab's other step, Goodfellow et al.'s Algorithm 1, which makes one more pass through the generator; the rows "one pass of D" show what a single pass of D over real and generated images would save, which with batch norm is another D.
 Medians over {options.blocks} pairs of blocks of {options.steps} updates, taken in turns; on one thread of a CPU, seconds are of processor time, so that other programs do not count, though they slow caches and shared cores. Aims: end to end and preloaded. The recording of a step on CUDA was {"part of this run" if device.type == "cuda" else "not measured: there was no GPU"}.
 """  # noqa: E501
     text = head

@@ -742,10 +742,25 @@ def uniform_jsd(theta):
     )
 
 
+def frozen_loss(theta):
+    """E[log(1-D*)] under U[0,theta], with D* frozen at theta_0 = 1/2."""
+
+    def loss(x):
+        p_made = 2.0 if x <= 0.5 else 0.0
+        return math.log(1 - 1 / (1 + p_made))
+
+    return integrate.quad(loss, 0, theta)[0] / theta
+
+
 h = 1e-6
-slope_of_loss = 0.0  # E[log(1-D*)] = log(2/3) for every theta <= 1/2
-slope_of_jsd = (uniform_jsd(0.5) - uniform_jsd(0.5 - h)) / h
-print(f"left derivative of the loss {slope_of_loss}, of 2 JSD {slope_of_jsd:.4f}")
+slope_of_loss, slope_of_jsd = (
+    (value(0.5) - value(0.5 - h)) / h for value in (frozen_loss, uniform_jsd)
+)
+print(
+    f"left derivative of the loss {abs(slope_of_loss):.4f}, "
+    f"of 2 JSD {slope_of_jsd:.4f}"
+)
+assert abs(slope_of_loss) < 1e-4
 assert abs(slope_of_jsd - math.log(1 / 3)) < 1e-4
 
 # %% [markdown]
@@ -1202,7 +1217,7 @@ for (name, seed), trained_run in ring_runs.items():
     print(
         f"{name:15s} seed {seed}: {found.modes} modes, "
         f"{found.high_quality:6.1%} of high quality, "
-        f"median distance to a mode {distance_to_mode(last):.3f}"
+        f"median distance {distance_to_mode(last):.3f}"
     )
 found_ring = [
     distance_to_mode(ring_runs["reverse KL", seed].snapshots[RING_STEPS])
@@ -1400,7 +1415,9 @@ plt.show()
 # - On images the VAE blurred, and the number for it is the sharpness: well below that of real images, where the GAN's is about 1. With the
 #   noise that its likelihood speaks of, the blur turns into dust. But it did *not* cover more: at this budget the GAN had the higher
 #   recall, coverage and number of classes as well. What samples of the prior hit depends on how well the encoder's codes fill the
-#   prior, and that is no matter of direction. The comparison is of two short runs with one seed, no verdict on the two methods.
+#   prior, and that is no matter of direction. Nor is it for want of training, as far as we tried: after a quarter of the steps the
+#   VAE scored the same, and half as many latent dimensions or a larger encoder gave a recall of 0.2 to 0.4 and a coverage below
+#   0.2 as well. The comparison is of two runs with one seed, no verdict on the two methods.
 #
 # ## To try
 #

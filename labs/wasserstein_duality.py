@@ -55,6 +55,7 @@ import numpy as np
 import ot
 import torch
 from scipy import integrate, optimize, sparse, special, stats
+from scipy.spatial.distance import cdist as distances
 from torch import nn
 
 from gancourse import divergences, figures
@@ -80,10 +81,6 @@ rng = np.random.default_rng(session.seed)
 
 
 # %% tags=["training"]
-def distances(x, y):
-    return np.linalg.norm(x[:, None] - y[None], axis=-1)
-
-
 def cheapest_plan(p, q, cost):
     """The primal linear programme: a plan of shape (n, m)."""
     n, m = cost.shape
@@ -214,7 +211,7 @@ check(
         "integral of the distance of quantiles": along_t,
     },
     tolerance=1e-7,
-    control=("distance of the means", 0.3),
+    control=("distance of the means", abs(laplace.mean() - normal.mean())),
 )
 
 # %% [markdown]
@@ -1214,7 +1211,7 @@ dataset = load(
 print(f"{dataset.name}: {len(dataset)} images of {dataset.images.shape[-1]} pixels")
 
 LATENT_DIM = 32
-IMAGE_STEPS = session.pick(smoke=120, cpu=500, gpu=6000)
+IMAGE_STEPS = session.pick(smoke=120, cpu=2000, gpu=6000)
 MOMENTS = session.pick(smoke=10, cpu=25, gpu=30)
 IMAGES_AT = [IMAGE_STEPS * k // MOMENTS for k in range(1, MOMENTS + 1)]
 torch.manual_seed(session.seed)
@@ -1354,11 +1351,10 @@ plt.show()
 #   stayed below; the clipped one reported less than a hundredth, under the largest slope that its weights allow.
 # - What a critic reports on images is far below the exact distance of two batches, and most of that distance is there between
 #   two batches of real images too. The estimate is a number of its own, not $W_1$.
-# - Whether it tracks quality. On MNIST, in `cpu`, estimate and Fréchet distance fell together from each moment to the next, so
-#   both coefficients are 1. The bootstrap then gives an interval of no width, because no resample can hold a disorder that
-#   the run does not; that is its blind spot, not certainty. These 500 steps are the early fall, in which any two curves agree. On
-#   the digits, in `smoke`, the fall is over sooner, and the interval of the second half holds both signs: there the claim is
-#   not confirmed.
+# - Whether it tracks quality. On MNIST, in `cpu`, it did: a rank correlation of 1.00 over the whole run, and of 0.98, with an
+#   interval from 0.87 to 1.00, in the second half, when the early fall in which any two curves agree was over. On the digits, in
+#   `smoke`, the fall is over sooner, and the interval of the second half holds both signs: there the claim is not confirmed. The
+#   bootstrap takes the moments for independent, which they are not, so the true uncertainty is larger. One run each.
 #
 # ## To try
 #

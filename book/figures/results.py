@@ -45,6 +45,7 @@ def results_coverage() -> Figure:
     """High quality of every seed, a row for each method, one panel for each target."""
     runs = _read("coverage")["runs"]
     drawn = _measured(runs)
+    worst = min(row["average"]["high_quality"] for row in runs if "diverged" not in row)
     figure, panels = plt.subplots(2, 1, figsize=(WIDTH, 6.2), sharex=True)
     for axes, target, modes in zip(panels, ("ring", "grid"), (8, 25), strict=True):
         axes.axvline(PERFECT, color=plt.rcParams["text.color"], linewidth=1.2)
@@ -65,7 +66,7 @@ def results_coverage() -> Figure:
                     markeredgewidth=1.6,
                 )
         axes.set_yticks(range(len(drawn)), [label for label, _ in reversed(drawn.values())])
-        axes.set(title=target, xlim=(-3, 103), ylim=(-0.6, len(drawn) - 0.4))
+        axes.set(title=target, xlim=(min(70.0, 100 * worst - 3), 101), ylim=(-0.6, len(drawn) - 0.4))
     panels[1].set_xlabel("samples of high quality, %")
     return figure
 

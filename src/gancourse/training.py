@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
+from gancourse import products
 from gancourse.capture import SHORTEST, Captured, CudaGraphs, Graphs
 
 FLUSH = 50
@@ -132,7 +133,8 @@ def run(
     """Train: call `step(state, real)` `steps` times on fresh batches.
 
     On CUDA the step becomes one recorded graph where that gives the same bits (see `gancourse.capture`);
-    where it does not, one line says why and the steps stay plain.
+    where it does not, one line says why and the steps stay plain. On processors for which PyTorch's float32
+    products of linear layers are slow, another library makes them (see `gancourse.products`).
 
     Args:
         step: the training step on the lab's page. It changes what is in `state` and returns named scalars.
@@ -189,9 +191,10 @@ def run(
 
     buffer: list[Tensor] = []
     saved_at = time.monotonic()
-    with tqdm(
-        total=steps, initial=progress.done, desc=name, unit="step", mininterval=0.5, leave=False
-    ) as bar:
+    with (
+        _fast_products(precision, state, device),
+        tqdm(total=steps, initial=progress.done, desc=name, unit="step", mininterval=0.5, leave=False) as bar,
+    ):
         for number in range(progress.done + 1, steps + 1):
             if isinstance(data, Tensor):
                 chosen = torch.randint(len(data), (batch_size,), generator=batches, device=device)
@@ -313,6 +316,13 @@ def has_bfloat16(device: torch.device) -> bool:
         return False
     found = re.search(r"^(?:flags|Features)\s*:(.*)$", information.read_text(encoding="utf-8"), re.MULTILINE)
     return found is not None and not {"avx512_bf16", "amx_bf16", "bf16"}.isdisjoint(found[1].split())
+
+
+def _fast_products(precision: str, state: State, device: torch.device) -> contextlib.AbstractContextManager:
+    """The faster float32 products where there are two kinds."""
+    if precision == "float32" and device.type == "cpu" and products.help_here():
+        return products.by_one_dnn(part for part in vars(state).values() if isinstance(part, nn.Module))
+    return contextlib.nullcontext()
 
 
 @contextlib.contextmanager

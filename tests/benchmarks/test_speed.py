@@ -8,6 +8,7 @@ import torch
 
 from benchmarks import precision, speed
 from gancourse.data import digits
+from gancourse.products import by_one_dnn
 
 CPU = torch.device("cpu")
 
@@ -41,9 +42,9 @@ def test_what_is_measured_is_the_step_of_the_lab(monkeypatch, tmp_path):
         old, new = before[player]["weights"], getattr(state, player).state_dict()
         assert any(not torch.equal(old[key], new[key]) for key in old)
     renamed = tmp_path / "lab.py"
-    renamed.write_text(speed.LAB.read_text(encoding="utf-8").replace("def gan_step", "def other"), "utf-8")
+    renamed.write_text(speed.LAB.read_text(encoding="utf-8").replace("def thrifty", "def other"), "utf-8")
     monkeypatch.setattr(speed, "LAB", renamed)
-    with pytest.raises(ValueError, match=r"lab\.py defines no function 'gan_step'"):
+    with pytest.raises(ValueError, match=r"lab\.py defines no function 'thrifty_gan_step'"):
         speed.lab_step(CPU)
 
 
@@ -75,6 +76,9 @@ def test_both_sides_train_networks_of_the_same_size(name):
 def test_operations_are_counted():
     a, b = torch.ones(3, 4), torch.ones(4, 5)
     assert speed.flops(lambda: a @ b, 1) == 2 * 3 * 4 * 5
+    layer, x = torch.nn.Linear(512, 512, bias=False), torch.ones(64, 512)
+    with by_one_dnn([layer]):
+        assert speed.flops(lambda: layer(x).sum().backward(), 1) == 2 * 2 * 64 * 512 * 512
 
 
 def test_the_quality_of_both_precisions_is_told(tmp_path, monkeypatch):

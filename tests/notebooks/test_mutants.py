@@ -11,10 +11,7 @@ from tools import notebooks
 SLIPS = {
     "optimal_discriminator": {
         "sign": ("loss = loss_of_logits(logits)", "loss = -loss_of_logits(logits)"),
-        "missing detach": (
-            "sample_generator(state, len(real)).detach()",
-            "sample_generator(state, len(real))",
-        ),
+        "missing detach": ("    fake = fake.detach()\n", ""),
         "frozen generator": ("    state.generator_optimizer.step()\n", ""),
     },
     "jensen_shannon_identity": {
