@@ -1205,7 +1205,7 @@ plt.show()
 #
 # The same two steps, word for word; the networks and the data change, and how the steps are joined. Algorithm 1 draws new
 # noise for the generator. Most code you will meet lets one set of samples serve both players, and so do we from here on: it
-# saves one of three passes through $G$. The price is small. $D$ has just been moved on the very samples that $G$ is then
+# saves one of two forward passes through $G$. The price is small. $D$ has just been moved on the very samples that $G$ is then
 # improved on, so the two steps are no longer independent.
 #
 # It works because `detach` returns a second tensor, with the same numbers and no past. `fake` itself keeps its graph until the
