@@ -64,9 +64,11 @@ def validate(master: Path, notebook: NotebookNode) -> None:
         seen.add(about["grade_id"])
         if about["grade"] and not about.get("points"):
             raise ValueError(f"{where}: a graded cell without points; add them to its nbgrader metadata.")
-        if solution and cell.cell_type == "code" and not re.search(r"^def \w+", cell.source, re.M):
+        functions = re.findall(r"^def \w+", cell.source, re.M)
+        if solution and cell.cell_type == "code" and len(functions) != 1:
             raise ValueError(
-                f"{where}: a solution cell must define a function, whose name the placeholder bears."
+                f"{where}: a solution cell must define one function, whose name the placeholder bears; "
+                f"found {len(functions)}."
             )
 
 

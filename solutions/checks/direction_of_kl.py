@@ -183,6 +183,7 @@ def frozen_gradient(call: Call, rng: np.random.Generator) -> None:
             for k in range(size)
         ]
         slope = _array(call, "frozen_gradient", theta.shape, theta, p_data)
+        _require(np.isfinite(slope).all(), "The gradient is not finite.")
         _require(abs(slope.sum()) < 1e-8, "The entries of the gradient do not sum to zero.")
         factor = slope @ expected / np.dot(expected, expected)
         along = factor > 0 and _close(slope, factor * np.array(expected), 1e-8, 1e-10)

@@ -195,7 +195,10 @@ def test_stale_releases_are_named(stem, tmp_path, text, monkeypatch, capsys, mas
         ("# %% [markdown]\n# ## How to submit", "# %%\nx = 1\n\n# %% [markdown]\n# ## How",
          "without nbgrader metadata"),
         ("def density_ratio(logits, prior):", "density_ratio = lambda logits, prior: (\n    #",
-         "must define a function"),
+         "must define one function.*found 0"),
+        ("def density_ratio(logits, prior):",
+         "def helper():\n    pass\n\n\ndef density_ratio(logits, prior):",
+         "must define one function.*found 2"),
     ],
 )  # fmt: skip
 def test_a_bad_master_is_refused_in_words(old, new, message, tmp_path):
