@@ -173,6 +173,20 @@ def test_the_processor_decides(monkeypatch, tmp_path, description, capability, f
     assert products.help_here.__wrapped__() is found
 
 
+@pytest.mark.parametrize("error", [AttributeError, RuntimeError, TypeError])
+def test_a_pytorch_without_the_operation_keeps_its_own_product(monkeypatch, tmp_path, error):
+    def gone(x, weight, bias):
+        raise error("no such operation")
+
+    file = tmp_path / "cpuinfo"
+    file.write_text("vendor_id\t: AuthenticAMD\n", encoding="utf-8")
+    monkeypatch.setattr(products, "_PROCESSOR", file)
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
+    assert products.help_here.__wrapped__()
+    monkeypatch.setattr(products._Linear, "forward", staticmethod(gone))
+    assert not products.help_here.__wrapped__()
+
+
 def step(state, real):
     loss = state.network(real).square().mean()
     state.optimizer.zero_grad()

@@ -107,7 +107,11 @@ def help_here() -> bool:
     """
     if torch.backends.cpu.get_cpu_capability() != "AVX512" or not torch.backends.mkldnn.is_available():
         return False
-    if not hasattr(torch.ops.mkldnn, "_linear_pointwise"):
+    one = torch.ones(1, 1)
+    try:  # PyTorch keeps this operation for itself: a version in which it is another has the usual product
+        if _Linear.forward(one, one, None) != one:
+            return False
+    except (AttributeError, RuntimeError, TypeError):
         return False
     description = _PROCESSOR.read_text(encoding="utf-8") if _PROCESSOR.exists() else ""
     maker = re.search(r"^vendor_id\s*:\s*(\S+)", description, re.MULTILINE)
