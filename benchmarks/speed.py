@@ -330,7 +330,8 @@ def limits(device: torch.device, precisions: list[str], size: int) -> dict[str, 
     found["plain"] = found["float32"]
     if device.type == "cpu" and products.help_here():
         a = torch.randn(size, size)
-        found["float32"] = 2 * size**3 / best(lambda: products.linear(a, a), device)
+        with products.by_one_dnn():
+            found["float32"] = 2 * size**3 / best(lambda: functional.linear(a, a), device)
     a = torch.randn(16 * size**2, device=device)
     b = torch.empty_like(a)
     found["bytes"] = 2 * a.nbytes / best(lambda: b.copy_(a), device)
@@ -345,8 +346,6 @@ class Counter(TorchDispatchMode):
     def __torch_dispatch__(self, function, types, arguments=(), named=None):
         named = named or {}
         result = function(*arguments, **named)
-        if str(function) == "mkldnn._linear_pointwise.default":
-            self.total += 2 * arguments[0].numel() * len(arguments[1])
         formula = flop_registry.get(function._overloadpacket)
         self.total += formula(*arguments, **named, out_val=result) if formula else 0
         return result
@@ -360,7 +359,7 @@ def flops(block: Callable[[], None], updates: int) -> float:
 
 
 KINDS = {
-    "products and convolutions": ("mm", "matmul", "convolution", "bmm", "linear"),
+    "products and convolutions": ("mm", "matmul", "convolution", "bmm"),
     "Adam": ("_fused_adam",),
     "batch norm": ("batch_norm",),
     "random numbers and batches": ("normal_", "randn", "randint", "index", "uniform_", "rand"),
@@ -378,7 +377,7 @@ def shares(block: Callable[[], None]) -> dict[str, float]:
     for event in profile.key_averages():
         library, _, name = event.key.rpartition("::")
         kind = next((kind for kind, parts in KINDS.items() if any(part in name for part in parts)), None)
-        if library in ("aten", "mkldnn"):
+        if library == "aten":
             spent[kind or "other operations"] += event.self_cpu_time_total / 1e6
     spent["Python, autograd and the profiler"] = max(0.0, whole - sum(spent.values()))
     return {kind: seconds / sum(spent.values()) for kind, seconds in spent.items()}

@@ -1,4 +1,4 @@
-import copy
+import re
 
 import pytest
 import torch
@@ -6,14 +6,17 @@ from torch import nn
 
 from gancourse import products
 from gancourse.penalties import spectral_norm
-from gancourse.products import LEAST, by_one_dnn, linear
+from gancourse.products import LEAST, are_big, by_one_dnn
 from gancourse.training import State, run
 
-pytestmark = pytest.mark.skipif(
-    not (torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")),
-    reason="this PyTorch has no oneDNN, so there is no second library to test",
-)
 BATCH, WIDE = 64, 512  # 64 * 512 * 512 multiplications are more than LEAST
+needs_a_second_library = pytest.mark.skipif(
+    not torch.backends.mkldnn.is_available() or torch.backends.cpu.get_cpu_capability() != "AVX512",
+    reason="PyTorch hands float32 products to oneDNN on processors with AVX-512 alone",
+)
+needs_every_bit = pytest.mark.skipif(
+    not products._keep_every_bit(), reason="on this processor oneDNN rounds to bfloat16 when it is let"
+)
 
 
 def network():
@@ -34,126 +37,68 @@ def gradients(model, x):
 
 
 @pytest.fixture
-def calls(monkeypatch):
-    """The sizes of what oneDNN multiplied."""
-    seen = []
-    forward = products._Linear.forward
+def multiplied(capfd):
+    """What oneDNN multiplied, by its own report: a function that calls another and returns the sizes."""
 
-    def counted(x, weight, bias):
-        seen.append((*x.shape, weight.shape[0]))
-        return forward(x, weight, bias)
+    def sizes(function):
+        with torch.backends.mkldnn.verbose(torch.backends.mkldnn.VERBOSE_ON):
+            function()
+        told = re.findall(r"exec,cpu,matmul,.*?,(\d+)x(\d+):\d+x(\d+),", capfd.readouterr().out)
+        return sorted(tuple(map(int, size)) for size in told)
 
-    monkeypatch.setattr(products._Linear, "forward", staticmethod(counted))
-    return seen
+    return sizes
 
 
-def test_values_and_derivatives_of_both_orders_are_right(calls):
+@needs_every_bit
+def test_values_and_derivatives_of_both_orders_are_right():
     model, x = network(), torch.randn(BATCH, WIDE, generator=torch.Generator().manual_seed(1))
-    with by_one_dnn([model]):
+    with by_one_dnn():
         found = gradients(model, x.clone().requires_grad_())
-    assert calls
     exact = gradients(model.double(), x.double().requires_grad_())
     for ours, truth in zip(found, exact, strict=True):
         assert ours.dtype == torch.float32
         assert (ours - truth).abs().max() < 1e-5 * truth.abs().max() + 1e-9
 
 
-def test_every_product_of_a_big_layer_is_the_other_librarys(calls):
+@needs_a_second_library
+def test_every_product_is_the_other_librarys_and_none_is_needless(multiplied):
     layer, x = nn.Linear(WIDE, 2 * WIDE), torch.randn(BATCH, WIDE, requires_grad=True)
-    with by_one_dnn([layer]):
-        layer(x).sum().backward()
-    assert sorted(calls) == sorted(
-        [(BATCH, WIDE, 2 * WIDE), (BATCH, 2 * WIDE, WIDE), (2 * WIDE, BATCH, WIDE)]
-    )
+
+    def both_ways(inputs):
+        with by_one_dnn():
+            layer(x).sum().backward(inputs=inputs)
+
+    forward, for_x, for_weight = (BATCH, WIDE, 2 * WIDE), (BATCH, 2 * WIDE, WIDE), (2 * WIDE, BATCH, WIDE)
+    assert multiplied(lambda: both_ways([x, layer.weight])) == sorted([forward, for_x, for_weight])
+    assert multiplied(lambda: both_ways([x])) == sorted([forward, for_x])
+    assert multiplied(lambda: layer(x)) == []
 
 
-def test_what_need_not_be_differentiated_is_not_multiplied(calls):
-    layer, x = nn.Linear(WIDE, WIDE).requires_grad_(False), torch.randn(BATCH, WIDE, requires_grad=True)
-    with by_one_dnn([layer]):
-        layer(x).sum().backward()
-    assert len(calls) == 2
-    assert layer.weight.grad is None
-    assert layer.bias.grad is None
+def test_the_setting_is_as_before_when_it_is_over():
+    before, x = torch.get_float32_matmul_precision(), torch.randn(BATCH, WIDE)
+    with by_one_dnn():
+        assert torch.get_float32_matmul_precision() == "medium"
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"), by_one_dnn():
+        x @ x
+    assert torch.get_float32_matmul_precision() == before
 
 
 @pytest.mark.parametrize(
-    ("shape", "width", "dtype"),
+    ("layer", "batch_size", "found"),
     [
-        ((BATCH, 64), 64, torch.float32),
-        ((BATCH - 1, LEAST // BATCH // WIDE), WIDE, torch.float32),
-        ((BATCH, WIDE), WIDE, torch.float64),
-        ((2, BATCH, WIDE), WIDE, torch.float32),
+        (nn.Linear(LEAST // 64 // 64, 64), 64, True),
+        (nn.Linear(LEAST // 64 // 64, 64), 63, False),
+        (spectral_norm(nn.Linear(WIDE, WIDE)), 64, True),
+        (nn.Conv2d(512, 512, 3), 64, False),
+        (nn.ReLU(), 64, False),
     ],
-    ids=["small", "just too small", "double", "three axes"],
+    ids=["just enough", "too few examples", "spectral norm", "convolution", "no weights"],
 )
-def test_what_is_not_meant_stays_bit_for_bit(calls, shape, width, dtype):
-    layer, x = nn.Linear(shape[-1], width, dtype=dtype), torch.randn(*shape, dtype=dtype)
-    with by_one_dnn([layer]):
-        inside = layer(x)
-    assert not calls
-    assert torch.equal(inside, layer(x))
+def test_the_biggest_linear_layer_decides(layer, batch_size, found):
+    assert are_big([nn.Sequential(nn.Linear(2, 2), layer), nn.Linear(1, 1)], batch_size) is found
 
 
-def test_autocast_goes_first(calls):
-    layer, x = nn.Linear(WIDE, WIDE), torch.randn(BATCH, WIDE)
-    with by_one_dnn([layer]), torch.autocast("cpu", torch.bfloat16):
-        assert layer(x).dtype == torch.bfloat16
-    assert not calls
-
-
-def test_the_layers_are_as_before_when_it_is_over(calls):
-    model, x = network(), torch.randn(BATCH, WIDE)
-    before = model(x)
-    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"), by_one_dnn([model, model[0]]):
-        model(torch.cat([model(x), x], dim=1))
-    assert len(calls) == 2
-    assert torch.equal(model(x), before)
-    assert all("forward" not in vars(layer) for layer in model.modules())
-    assert len(calls) == 2
-
-
-def test_a_layer_with_a_forward_of_its_own_keeps_it(calls):
-    class Doubled(nn.Linear):
-        def forward(self, x):
-            return 2 * super().forward(x)
-
-    layer, x = Doubled(WIDE, WIDE), torch.randn(BATCH, WIDE)
-    before = layer(x)
-    with by_one_dnn([layer]):
-        assert torch.equal(layer(x), before)
-    assert not calls
-
-
-def test_spectral_norm_and_copies_of_a_network_work_within(calls):
-    model, x = nn.Sequential(spectral_norm(nn.Linear(WIDE, WIDE))).eval(), torch.randn(BATCH, WIDE)
-    before = model(x)
-    with by_one_dnn([model]):
-        inside, copied = model(x), copy.deepcopy(model)(x)
-    assert len(calls) == 2
-    assert torch.equal(inside, copied)
-    assert (inside - before).abs().max() < 1e-5 * before.abs().max()
-
-
-def test_a_bias_may_be_missing():
-    weight, x = torch.randn(WIDE, WIDE), torch.randn(BATCH, WIDE)
-    assert (linear(x, weight) - x @ weight.T).abs().max() < 1e-3
-
-
-def test_gradients_of_single_examples_by_torch_func_work():
-    model, x = network(), torch.randn(3, BATCH, WIDE)
-    weights = dict(model.named_parameters())
-
-    def loss(weights, x):
-        return torch.func.functional_call(model, weights, (x,)).square().sum()
-
-    each = torch.func.vmap(torch.func.grad(loss), in_dims=(None, 0))
-    plain = each(weights, x)
-    with by_one_dnn([model]):
-        inside = each(weights, x)
-    for name, gradient in plain.items():
-        assert (inside[name] - gradient).abs().max() < 1e-5 * gradient.abs().max()
-
-
+@needs_every_bit
 @pytest.mark.parametrize(
     ("description", "capability", "found"),
     [
@@ -173,17 +118,26 @@ def test_the_processor_decides(monkeypatch, tmp_path, description, capability, f
     assert products.help_here.__wrapped__() is found
 
 
-@pytest.mark.parametrize("error", [AttributeError, RuntimeError, TypeError])
-def test_a_pytorch_without_the_operation_keeps_its_own_product(monkeypatch, tmp_path, error):
-    def gone(x, weight, bias):
-        raise error("no such operation")
-
-    file = tmp_path / "cpuinfo"
+@pytest.mark.parametrize(
+    ("owner", "name", "is_rounded"),
+    [
+        (torch, "addmm", lambda *factors: True),
+        (torch.Tensor, "__matmul__", lambda a, b: a.is_contiguous() and b.is_contiguous()),
+        (torch.Tensor, "__matmul__", lambda a, b: not a.is_contiguous()),
+        (torch.Tensor, "__matmul__", lambda a, b: not b.is_contiguous()),
+    ],
+    ids=["with a bias", "without", "first factor transposed", "second factor transposed"],
+)
+def test_where_any_product_rounds_the_usual_ones_stay(monkeypatch, tmp_path, owner, name, is_rounded):
+    file, exact = tmp_path / "cpuinfo", getattr(owner, name)
     file.write_text("vendor_id\t: AuthenticAMD\n", encoding="utf-8")
     monkeypatch.setattr(products, "_PROCESSOR", file)
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
-    assert products.help_here.__wrapped__()
-    monkeypatch.setattr(products._Linear, "forward", staticmethod(gone))
+
+    def rounding(*factors):
+        return exact(*factors).bfloat16().float() if is_rounded(*factors) else exact(*factors)
+
+    monkeypatch.setattr(owner, name, rounding)
     assert not products.help_here.__wrapped__()
 
 
@@ -204,12 +158,30 @@ def train(folder=None, precision="float32", **changes):
     return torch.cat([weight.detach().flatten() for weight in model.parameters()]), result
 
 
-@pytest.mark.parametrize(("helps", "precision"), [(True, "float32"), (False, "float32"), (True, "bfloat16")])
-def test_the_loop_uses_it_in_float32_where_it_helps(monkeypatch, calls, helps, precision):
+@needs_a_second_library
+@pytest.mark.parametrize(
+    ("helps", "precision", "batch_size"),
+    [
+        (True, "float32", BATCH),
+        (False, "float32", BATCH),
+        (True, "bfloat16", BATCH),
+        (True, "float32", 16),
+    ],
+    ids=["meant", "no help here", "bfloat16", "small"],
+)
+def test_the_loop_uses_it_in_float32_where_it_helps(monkeypatch, helps, precision, batch_size):
+    seen = []
     monkeypatch.setattr(products, "help_here", lambda: helps)
     monkeypatch.setattr("gancourse.training.has_bfloat16", lambda device: True)
-    train(precision=precision, steps=2)
-    assert bool(calls) == (helps and precision == "float32")
+    train(
+        precision=precision,
+        batch_size=batch_size,
+        steps=2,
+        snapshot=lambda state: torch.tensor(seen.append(torch.get_float32_matmul_precision()) is None),
+        snapshot_at=[1, 2],
+    )
+    meant = helps and precision == "float32" and batch_size == BATCH
+    assert seen == ["medium" if meant else "highest"] * 2
 
 
 def test_a_run_resumes_bit_for_bit(monkeypatch, tmp_path):

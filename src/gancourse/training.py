@@ -134,7 +134,7 @@ def run(
 
     On CUDA the step becomes one recorded graph where that gives the same bits (see `gancourse.capture`);
     where it does not, one line says why and the steps stay plain. On processors for which PyTorch's float32
-    products of linear layers are slow, another library makes them (see `gancourse.products`).
+    products of matrices are slow, another library makes them for big networks (see `gancourse.products`).
 
     Args:
         step: the training step on the lab's page. It changes what is in `state` and returns named scalars.
@@ -192,7 +192,7 @@ def run(
     buffer: list[Tensor] = []
     saved_at = time.monotonic()
     with (
-        _fast_products(precision, state, device),
+        _fast_products(precision, state, batch_size, device),
         tqdm(total=steps, initial=progress.done, desc=name, unit="step", mininterval=0.5, leave=False) as bar,
     ):
         for number in range(progress.done + 1, steps + 1):
@@ -318,11 +318,13 @@ def has_bfloat16(device: torch.device) -> bool:
     return found is not None and not {"avx512_bf16", "amx_bf16", "bf16"}.isdisjoint(found[1].split())
 
 
-def _fast_products(precision: str, state: State, device: torch.device) -> contextlib.AbstractContextManager:
-    """The faster float32 products where there are two kinds."""
-    if precision == "float32" and device.type == "cpu" and products.help_here():
-        return products.by_one_dnn(part for part in vars(state).values() if isinstance(part, nn.Module))
-    return contextlib.nullcontext()
+def _fast_products(
+    precision: str, state: State, batch_size: int, device: torch.device
+) -> contextlib.AbstractContextManager:
+    """The faster float32 products where there are two kinds and the networks are big enough."""
+    networks = (part for part in vars(state).values() if isinstance(part, nn.Module))
+    is_meant = precision == "float32" and device.type == "cpu" and products.are_big(networks, batch_size)
+    return products.by_one_dnn() if is_meant and products.help_here() else contextlib.nullcontext()
 
 
 @contextlib.contextmanager
