@@ -16,8 +16,13 @@ from pathlib import Path
 
 import jupytext
 import nbformat
+import zmq
+from jupyter_client.asynchronous import AsyncKernelClient
+from jupyter_client.channels import AsyncZMQSocketChannel
+from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
 from nbformat import NotebookNode
+from traitlets import DottedObjectName, Type
 
 from tools import project
 
@@ -112,6 +117,27 @@ def _without_docstrings(tree: ast.Module) -> ast.Module:
     return tree
 
 
+class Channel(AsyncZMQSocketChannel):
+    """A channel to a kernel that misses no answer.
+
+    A message sent while an answer is awaited, as the state of an Output widget is, can swallow the sign that
+    the answer has come, and then the client waits for ever. Asking for the events looks again.
+    """
+
+    def send(self, msg: dict[str, object]) -> None:
+        super().send(msg)
+        self.socket.get(zmq.EVENTS)
+
+
+class Client(AsyncKernelClient):
+    shell_channel_class = Type(Channel)
+
+
+class Manager(AsyncKernelManager):
+    client_class = DottedObjectName("tools.notebooks.Client")
+    client_factory = Type(Client)
+
+
 def execute(notebook: NotebookNode, profile: str = PROFILE) -> NotebookNode:
     """Run a notebook from top to bottom in an empty folder and strip what is not evidence."""
     with tempfile.TemporaryDirectory() as folder:
@@ -124,6 +150,7 @@ def execute(notebook: NotebookNode, profile: str = PROFILE) -> NotebookNode:
                 notebook,
                 record_timing=False,
                 timeout=TIMEOUT,
+                kernel_manager_class=Manager,
                 resources={"metadata": {"path": folder}},
             )
             client.execute()
