@@ -1136,7 +1136,12 @@ def gan_step(discriminator_loss, generator_loss):
 
 # %% tags=["training"]
 def adam(network, lr, betas):
-    return torch.optim.Adam(network.parameters(), lr=lr, betas=betas)
+    return torch.optim.Adam(
+        network.parameters(),
+        lr=lr,
+        betas=betas,
+        fused=session.device.type == "cuda",
+    )
 
 
 def new_ring_state(seed):
@@ -1307,7 +1312,9 @@ vae_state = State(
     generator=decoder,
     encoder=encoder,
     optimizer=torch.optim.Adam(
-        [*decoder.parameters(), *encoder.parameters()], lr=1e-3
+        [*decoder.parameters(), *encoder.parameters()],
+        lr=1e-3,
+        fused=session.device.type == "cuda",
     ),
     noise=session.random(11, session.device),
 )

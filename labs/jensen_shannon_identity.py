@@ -390,10 +390,16 @@ def line_state(seed, discriminator_rate):
         generator=generator,
         discriminator=discriminator,
         generator_optimizer=torch.optim.Adam(
-            generator.parameters(), lr=5e-3, betas=(0.5, 0.9)
+            generator.parameters(),
+            lr=5e-3,
+            betas=(0.5, 0.9),
+            fused=session.device.type == "cuda",
         ),
         discriminator_optimizer=torch.optim.Adam(
-            discriminator.parameters(), lr=discriminator_rate, betas=(0.5, 0.9)
+            discriminator.parameters(),
+            lr=discriminator_rate,
+            betas=(0.5, 0.9),
+            fused=session.device.type == "cuda",
         ),
         noise=session.random(100 + seed, session.device),
     )
@@ -1134,7 +1140,10 @@ def train_critic(generator, new_critic, data, steps, batch_size, seed, name):
         generator=generator,
         discriminator=critic,
         discriminator_optimizer=torch.optim.Adam(
-            critic.parameters(), lr=2e-3, betas=(0.5, 0.9)
+            critic.parameters(),
+            lr=2e-3,
+            betas=(0.5, 0.9),
+            fused=session.device.type == "cuda",
         ),
         noise=session.random(1000 + seed, session.device),
     )
@@ -1284,10 +1293,16 @@ image_state = State(
     generator=image_generator,
     discriminator=image_discriminator,
     generator_optimizer=torch.optim.Adam(
-        image_generator.parameters(), lr=1e-3, betas=(0.5, 0.999)
+        image_generator.parameters(),
+        lr=1e-3,
+        betas=(0.5, 0.999),
+        fused=session.device.type == "cuda",
     ),
     discriminator_optimizer=torch.optim.Adam(
-        image_discriminator.parameters(), lr=3e-4, betas=(0.5, 0.999)
+        image_discriminator.parameters(),
+        lr=3e-4,
+        betas=(0.5, 0.999),
+        fused=session.device.type == "cuda",
     ),
     noise=session.random(51, session.device),
 )

@@ -959,10 +959,16 @@ def new_ring_state(seed):
         generator=generator,
         discriminator=discriminator,
         generator_optimizer=torch.optim.Adam(
-            generator.parameters(), lr=1e-3, betas=(0.5, 0.9)
+            generator.parameters(),
+            lr=1e-3,
+            betas=(0.5, 0.9),
+            fused=session.device.type == "cuda",
         ),
         discriminator_optimizer=torch.optim.Adam(
-            discriminator.parameters(), lr=1e-3, betas=(0.5, 0.9)
+            discriminator.parameters(),
+            lr=1e-3,
+            betas=(0.5, 0.9),
+            fused=session.device.type == "cuda",
         ),
         noise=session.random(100 + seed, session.device),
     )

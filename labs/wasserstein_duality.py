@@ -1218,7 +1218,11 @@ torch.manual_seed(session.seed)
 size, width = dataset.images.shape[-1], session.pick(smoke=16, cpu=8, gpu=64)
 generator = dcgan(size, LATENT_DIM, width=width)[0].to(session.device)
 critic = dcgan_critic(size, width=width).to(session.device)
-adam = {"lr": session.pick(smoke=1e-3, cpu=5e-4, gpu=2e-4), "betas": (0.5, 0.9)}
+adam = {
+    "lr": session.pick(smoke=1e-3, cpu=5e-4, gpu=2e-4),
+    "betas": (0.5, 0.9),
+    "fused": session.device.type == "cuda",  # a CUDA graph can record it
+}
 image_state = State(
     generator=generator,
     critic=critic,

@@ -80,6 +80,20 @@ def test_a_trajectory_begins_at_the_start_and_follows_the_field():
         torch.testing.assert_close(there, here + 0.1 * field)
 
 
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"steps": 0}, "at least one step; got 0"),
+        ({"clip": 0.0}, "positive bound; got 0.0"),
+        ({"clip": -1.0}, "positive bound; got -1.0"),
+        ({"clip": math.nan}, "positive bound; got nan"),
+    ],
+)
+def test_what_gives_no_trajectory_is_refused(wrong, message):
+    with pytest.raises(ValueError, match=message):
+        trajectory(OBJECTIVES["minimax"], **wrong)
+
+
 def test_non_saturating_ends_on_a_cycle_and_not_at_the_equilibrium():
     distances = trajectory(OBJECTIVES["non-saturating"], steps=1500).norm(dim=1)
     later = distances[1000:]

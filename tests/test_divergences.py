@@ -47,6 +47,23 @@ def test_discrete_disjoint_laws_reach_the_bounds():
     assert kl(p, p) == jsd(p, p) == total_variation(p, p) == 0
 
 
+def test_total_variation_is_half_the_sum_and_not_the_largest_difference():
+    assert total_variation([0.4, 0.4, 0.1, 0.1], [0.1, 0.1, 0.4, 0.4]) == pytest.approx(0.6)
+
+
+def test_what_rounding_takes_from_a_sum_makes_no_divergence_negative():
+    for dtype, missing in ((torch.float32, 1.5e-4), (torch.float64, 4e-9)):
+        p = torch.tensor([0.5 - missing, 0.5 - missing], dtype=dtype)
+        assert kl(p, torch.tensor([0.5, 0.5], dtype=dtype)) == 0
+
+
+def test_the_sum_of_an_array_may_miss_one_by_the_rounding_of_its_dtype():
+    for dtype, fine, wrong in ((torch.float32, 1e-4, 1e-3), (torch.float64, 1e-9, 1e-6)):
+        kl(torch.tensor([0.5, 0.5 - fine], dtype=dtype), [0.5, 0.5])
+        with pytest.raises(ValueError, match="sums to"):
+            kl(torch.tensor([0.5, 0.5 - wrong], dtype=dtype), [0.5, 0.5])
+
+
 def test_a_float32_softmax_is_a_distribution():
     p = torch.softmax(torch.linspace(-5, 5, 1000), dim=0)
     assert jsd(p, p.flip(0)) > 0.1
@@ -149,7 +166,8 @@ def test_partly_overlapping_supports():
     assert total_variation(Uniform(0, 2), Uniform(1, 3)) == pytest.approx(0.5, abs=FINE)
     assert jsd(Uniform(0, 2), Uniform(1, 3)) == pytest.approx(math.log(2) / 2, abs=FINE)
     # A Gaussian leaves any interval with positive probability, if only with 1e-545.
-    assert kl(gaussian(), Uniform(-50, 50)) == math.inf
+    assert kl(gaussian(), Uniform(-50, 50)) == kl(gaussian(), Beta(1, 1)) == math.inf
+    assert kl(Uniform(0, 3), Uniform(0, 2)) == kl(Uniform(-1, 2), Uniform(0, 2)) == math.inf
     assert kl(Beta(0.1, 0.2), gaussian()) < math.inf
 
 

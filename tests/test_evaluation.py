@@ -8,7 +8,7 @@ import torch
 
 from gancourse import data, features
 from gancourse.evaluation import image_quality, mode_coverage
-from gancourse.metrics import frechet_distance
+from gancourse.metrics import frechet_distance, kid
 from gancourse.targets import GaussianMixture, gaussian, grid, ring
 
 N = 2500
@@ -97,6 +97,16 @@ def test_the_limit_is_three_standard_deviations_of_the_mode_itself():
     assert coverage.modes == 2
 
 
+def test_three_standard_deviations_still_belong_to_the_mode():
+    target = GaussianMixture([[0.0, 0.0]], [1.0], [1.0])
+    assert mode_coverage(torch.tensor([[3.0, 0.0]]), target).high_quality == 1
+    assert mode_coverage(torch.tensor([[3.0 + 1e-6, 0.0]]).double(), target).high_quality == 0
+
+
+def test_as_many_samples_as_modes_can_reach_them_all():
+    assert mode_coverage(ring().means.clone(), ring()).modes == 8
+
+
 def test_it_works_on_the_line_too():
     coverage = mode_coverage(samples(gaussian(), 0), gaussian())
     assert coverage.high_quality == pytest.approx(math.erf(3 / math.sqrt(2)), abs=0.005)
@@ -131,6 +141,7 @@ def test_real_images_are_good_images(halves):
     assert (quality.samples, quality.reference, quality.classes) == (898, 899, 10)
     points = [features.features(part.images, "digits") for part in (reference, real)]
     assert quality.frechet == frechet_distance(*points)
+    assert quality.kid == kid(*points)
     assert quality.frechet < 3
     assert abs(quality.kid.mean) < 4 * quality.kid.standard_error
     assert min(quality.precision, quality.recall, quality.coverage) > 0.6
@@ -156,6 +167,21 @@ def test_a_class_is_shown_from_half_its_share_on(halves, kept, classes):
     chosen = torch.ones(len(real), dtype=torch.bool)
     chosen[zeros[int(kept * len(zeros)) :]] = False
     assert image_quality(real.images[chosen], reference).classes == classes
+
+
+def test_shares_are_compared_and_not_counts(halves):
+    reference, real = halves
+    assert image_quality(real.images[::3], reference).classes == 10
+    assert image_quality(real.images[real.labels != 0].repeat(3, 1, 1, 1), reference).classes == 9
+
+
+def test_a_class_that_nobody_shows_is_not_shown(halves):
+    reference = halves[0]
+    kept = data.Images(
+        "digits", *(part[reference.labels != 0] for part in (reference.images, reference.labels))
+    )
+    assert (features.classify(kept.images, "digits") != 0).all()
+    assert image_quality(kept.images, kept).classes == 9
 
 
 @pytest.mark.skipif(not os.environ.get("GANCOURSE_DATA"), reason="GANCOURSE_DATA names no folder with data")

@@ -111,6 +111,17 @@ def test_the_forward_pass_is_float32_whatever_the_surroundings(digits):
     assert (features.features(images.double(), "digits") - exact).abs().max() < 1e-4
 
 
+def test_pixels_may_leave_the_range_by_a_hundredth():
+    images = torch.zeros(3, 1, 8, 8)
+    for value in (-1.009, 1.009):
+        images[0, 0, 0, 0] = value
+        assert not features.features(images.clone().requires_grad_(), "digits").requires_grad
+    for value in (-1.02, 1.02):
+        images[0, 0, 0, 0] = value
+        with pytest.raises(ValueError, match=r"pixels must be in \[-1, 1\]"):
+            features.features(images, "digits")
+
+
 def test_worse_images_score_worse(digits):
     real = features.features(digits.images[::2], "digits")
     noise = torch.randn(digits.images[1::2].shape, generator=torch.Generator().manual_seed(0))

@@ -110,6 +110,24 @@ def test_the_stable_composition_is_the_composition(row):
     )
 
 
+def test_activations_keep_their_digits_near_zero():
+    tiny = torch.tensor(1e-12, dtype=torch.float64)
+    for name in ("squared Hellinger", "total variation"):
+        row = ROWS[name]
+        slope = 0.5 if name == "total variation" else 1
+        for function in (row.activation, row.conjugate_of_activation):
+            assert function(tiny).item() == pytest.approx(slope * 1e-12, rel=1e-9, abs=0)
+
+
+@EVERY
+def test_each_game_has_its_own_generator_loss(row):
+    v = torch.tensor([0.3, -1.0])
+    assert row.objective.generator_loss(None, v) == row.generator_loss(v)
+    assert row.nonsaturating_objective.generator_loss(None, v) == row.nonsaturating_generator_loss(v)
+    assert row.generator_loss(v) == -row.conjugate_of_activation(v).mean()
+    assert row.nonsaturating_generator_loss(v) == -row.activation(v).mean()
+
+
 @EVERY
 def test_no_discriminator_exceeds_the_divergence(row):
     divergence = DIVERGENCE[row.name](p, q)

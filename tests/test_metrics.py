@@ -4,9 +4,11 @@ import math
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import scipy.linalg
 import torch
+from scipy import stats
 
 from gancourse import metrics
 from gancourse.metrics import (
@@ -93,6 +95,10 @@ def test_frechet_distance_to_a_point_is_the_second_moment_around_it():
     ("mean", "cov", "message"),
     [
         (torch.zeros(2), torch.eye(3), r"got \(2,\) and \(3, 3\)"),
+        (torch.zeros(0), torch.zeros(0, 0), r"d > 0, got \(0,\) and \(0, 0\)"),
+        (torch.zeros(2), torch.eye(2, dtype=torch.complex64), "real numbers, got complex"),
+        (torch.zeros(2), torch.diag(torch.tensor([1.0, -1e-3])), "has the eigenvalue -0.001 "),
+        (torch.zeros(2), torch.diag(torch.tensor([1.0, -1e-7]).double()), "has the eigenvalue -1e-07 "),
         (torch.zeros(2), torch.tensor([[1.0, 0.0], [0.5, 1.0]]), "symmetric and positive semi-definite"),
         (torch.zeros(2), torch.tensor([[1.0, 2.0], [2.0, 1.0]]), "has the eigenvalue -1 "),
         (torch.zeros(2), torch.tensor([[1.0, math.nan], [math.nan, 1.0]]), "finite"),
@@ -102,6 +108,22 @@ def test_frechet_distance_to_a_point_is_the_second_moment_around_it():
 def test_what_is_no_gaussian_is_refused(mean, cov, message):
     with pytest.raises(ValueError, match=message):
         gaussian_frechet_distance(mean, cov, torch.zeros(2), torch.eye(2))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_singular_covariances_are_accepted_with_the_rounding_of_their_dtype(dtype):
+    for seed in range(20):
+        few = normal(40, 64, random(seed)).to(dtype)
+        cov = few.T.cov()
+        assert torch.linalg.eigvalsh(cov)[0] < 0  # by rounding
+        squared = gaussian_frechet_distance(few.mean(0), cov, few.mean(0), cov)
+        assert squared == pytest.approx(0, abs=64 * torch.finfo(dtype).eps ** 0.5)
+
+
+def test_the_distance_of_a_sample_to_itself_is_not_negative():
+    for seed in range(30):
+        sample = normal(50, 5, random(seed), scale=100.0)
+        assert 0 <= frechet_distance(sample, sample.flip(0)) < 1e-6
 
 
 def test_the_distance_of_samples_is_that_of_their_unbiased_moments():
@@ -207,6 +229,54 @@ def test_a_point_on_the_edge_of_a_ball_counts_in_spite_of_rounding():
         for count in (2, 3, 5, 7, 50):
             assert precision_recall(real, real[:count].repeat(2, 1), k=1).precision == 1
         assert density_coverage(real, real + 1e-2, k=1) == (0.0, 0.0)
+        # Without doubles every ball holds its centre and k others, the last of them on its edge.
+        for k in (1, 3):
+            assert density_coverage(real[:50], real[:50].flip(0), k).density == (k + 1) / k
+
+
+def test_samples_are_centred_where_most_of_them_are():
+    real = 1e7 + normal(101, 3, random())
+    real[0] = 1e12
+    (centred,) = metrics._centred(real=real)
+    assert centred[1:].abs().max() < 10
+
+
+def exactly(real, fake, k):
+    """Precision, recall, density and coverage from differences, without a product of matrices."""
+
+    def inside(queries, points):
+        reach = (points[:, None] - points).square().sum(2).topk(k + 1, largest=False).values[:, -1]
+        return (queries[:, None] - points).square().sum(2) <= reach * (1 + 1e-14)
+
+    balls = inside(fake, real)
+    shares = (balls.any(1), inside(real, fake).any(1), balls.any(0))
+    precision, recall, coverage = (share.double().mean().item() for share in shares)
+    return precision, recall, balls.sum().item() / (k * len(fake)), coverage
+
+
+@pytest.mark.parametrize("moved", ["nothing", "one fake", "one real", "half", "all"])
+@pytest.mark.parametrize("by", [1e4, 1e6, 1e8])
+def test_far_samples_leave_the_others_balls_as_they_are(moved, by):
+    real, fake = sampler("true", 400, 1).double(), sampler("noise", 300, 2).double()
+    for sample, count in {
+        "nothing": [],
+        "one fake": [(fake, 1)],
+        "one real": [(real, 1)],
+        "half": [(real, 200), (fake, 150)],
+        "all": [(real, 400), (fake, 300)],
+    }[moved]:
+        sample[:count] += by
+    found = (*precision_recall(real, fake, 3), *density_coverage(real, fake, 3))
+    assert found == pytest.approx(exactly(real, fake, 3), abs=1e-12)
+
+
+@pytest.mark.parametrize("dim", [2, 64])
+def test_distances_are_right_to_a_share_of_themselves(dim):
+    points = torch.cat([normal(50, dim, random(0)), 1e7 + normal(50, dim, random(1), scale=1e-3)])
+    queries = torch.cat([points[40:60] + 1e-6 * normal(20, dim, random(2)), points[:10]])
+    exact = (queries[:, None] - points).square().sum(2)
+    found = torch.cat(list(metrics._squared_distances(queries, points)))
+    torch.testing.assert_close(found, exact, rtol=4 * dim * 2.3e-16 / 1e-3, atol=0)
 
 
 def test_blocks_change_nothing(monkeypatch):
@@ -250,6 +320,57 @@ def test_memorisation_has_the_stated_law_when_nothing_is_copied():
     for name in ("closer", "copied"):
         spread = torch.tensor([getattr(value, name) for value in values]).std().item()
         assert getattr(values[0], f"{name}_standard_error") == pytest.approx(spread, rel=0.2)
+
+
+@pytest.mark.parametrize(("n", "m"), [(99, 99), (500, 100), (150, 350)])
+def test_the_p_value_of_copies_has_its_exact_law_when_nothing_is_copied(n, m):
+    training = torch.zeros(1, 1)  # distances are then the samples themselves
+    runs = 1000
+    found = torch.tensor(
+        [
+            memorisation(
+                torch.rand(n, 1, generator=random(2 * s)),
+                training,
+                torch.rand(m, 1, generator=random(2 * s + 1)),
+            ).copied_p_value
+            for s in range(runs)
+        ]
+    )
+    for value in found.unique():  # a p-value p is met or undercut with the probability p
+        assert (
+            abs((found <= value).double().mean() - value) < 4 * math.sqrt(value * (1 - value) / runs) + 1e-9
+        )
+
+
+def test_copies_raise_an_alarm_where_the_exact_law_puts_it():
+    # One held-out point of 99 sets the limit. Its place varies so much that four standard errors are exceeded
+    # more often than a normal law says.
+    training, held_out = torch.zeros(1, 1), torch.linspace(0.01, 1, 99)[:, None].double()
+    for n in (99, 2000):
+        levels = [stats.betabinom.sf(count - 1, n, 1, 99) for count in range(n + 1)]
+        first = next(count for count, level in enumerate(levels) if level < 3e-5)
+        for count in (first - 1, first):
+            fake = torch.full((n, 1), 2.0).double()
+            fake[:count] = 0.005
+            result = memorisation(fake, training, held_out)
+            assert result.copied == count / n
+            assert result.copied_p_value == pytest.approx(levels[count])
+            assert result.flagged == (count == first)
+        assert (first - 1) / n - 0.01 > 4 * result.copied_standard_error
+
+
+def test_closer_raises_an_alarm_beyond_four_standard_errors():
+    for standard_errors, flagged in ((3.9, False), (4.1, True), (-5, False)):
+        assert metrics.Memorisation(0.5 + standard_errors * 0.01, 0.01, 0, 0.01, 0, 0.5).flagged == flagged
+    assert metrics.Memorisation(0.5, 0.01, 0.05, 0.01, 0.01, 2e-5).flagged
+
+
+def test_one_far_sample_is_no_copy_and_hides_none():
+    training, held_out = sampler("true", N, 1), sampler("true", N, 2)
+    for kind, flagged in (("true", False), ("copies", True)):
+        fake = sampler(kind, N, 3).clone()
+        fake[0] = 1e6
+        assert memorisation(fake, training, held_out).flagged == flagged
 
 
 @pytest.mark.parametrize("jitter", [0.0, 1e-6])
@@ -311,6 +432,23 @@ def test_the_accuracy_is_that_of_the_best_classifier():
     result = two_sample_test(normal(20_000, 1, random(0)), normal(20_000, 1, random(1)) + 2)
     best = torch.special.ndtr(torch.tensor(1.0)).item()
     assert abs(result.accuracy - best) < 4 * math.sqrt(best * (1 - best) / 20_000)
+
+
+def test_the_p_value_is_the_upper_tail_of_a_normal_law():
+    result = two_sample_test(normal(200, 2, random(0)), normal(200, 2, random(1)) + 0.3)
+    z = (result.accuracy - 0.5) / result.standard_error
+    assert result.p_value == pytest.approx(stats.norm.sf(z))
+    assert result.p_value < 0.5
+
+
+def test_the_two_sample_test_knows_no_units_and_no_order():
+    real, fake = normal(1000, 2, random(0)), normal(1000, 2, random(1)) + torch.tensor([1.0, 0.0])
+    units = torch.tensor([1.0, 1e4])
+    assert two_sample_test(real * units, fake * units).accuracy == pytest.approx(
+        two_sample_test(real, fake).accuracy, abs=1e-3
+    )
+    real, fake = (normal(1000, 1, random(seed)).sort(dim=0).values for seed in (2, 3))
+    assert two_sample_test(real, fake).p_value > 1e-3
 
 
 def test_a_constant_coordinate_is_no_obstacle():
@@ -379,6 +517,10 @@ def three(metric):
     [
         (torch.full((N, 2), math.nan), "2000 of 2000 samples in fake are NaN or infinite"),
         (torch.full((N, 2), math.inf), "2000 of 2000 samples in fake are NaN or infinite"),
+        (
+            torch.full((N, 2), -1e200, dtype=torch.float64),
+            r"fake has values over 1e\+140, whose squares overflow",
+        ),
         (torch.zeros(N), r"fake must have shape \(n, d\), one sample a row, got \(2000,\)"),
         (torch.zeros(N, 1, 8, 8), r"got \(2000, 1, 8, 8\).*features\(images, dataset\)"),
         (torch.zeros(N, 0), r"got \(2000, 0\)"),
@@ -387,7 +529,7 @@ def three(metric):
         (torch.zeros(N, 3), "must have the same dimension d"),
         (torch.zeros(0, 2), "fake has 0 samples"),
     ],
-    ids=["nan", "infinite", "flat", "images", "empty", "integers", "list", "dimension", "none"],
+    ids=["nan", "infinite", "overflow", "flat", "images", "empty", "integers", "list", "dimension", "none"],
 )
 def test_bad_samples_are_refused_in_words(metric, fake, message):
     real = sampler("true", N, 1)
@@ -413,16 +555,24 @@ def test_too_few_samples_are_refused_with_what_is_needed(metric, least, dim, mes
             metric(real, fake)
 
 
-def test_memorisation_needs_enough_held_out_data():
+def test_memorisation_needs_enough_data():
     points = normal(99, 2, random(0))
     assert memorisation(points, points, points).expected == 0.01
     with pytest.raises(ValueError, match="held_out has 98 samples; the closest 1% of held-out data needs at"):
         memorisation(points, points, points[1:])
+    with pytest.raises(ValueError, match="fake has 98 samples; a share of 1% needs at least 99"):
+        memorisation(points[1:], points, points)
 
 
 @pytest.mark.parametrize("metric", [precision_recall, density_coverage])
-@pytest.mark.parametrize("k", [0, -1, 2.5])
+@pytest.mark.parametrize("k", [0, -1, 2.5, True])
 def test_k_must_be_a_positive_integer(metric, k):
     points = normal(20, 2, random(0))
     with pytest.raises(ValueError, match="k, the number of neighbours, must be a positive integer"):
         metric(points, points, k)
+
+
+def test_k_may_be_an_integer_of_numpy():
+    real, fake = normal(30, 2, random(0)), normal(30, 2, random(1))
+    assert precision_recall(real, fake, np.int64(3)) == precision_recall(real, fake, 3)
+    assert density_coverage(real, fake, np.int64(4)) == density_coverage(real, fake, 4)

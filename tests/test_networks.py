@@ -1,4 +1,5 @@
 import copy
+import inspect
 
 import pytest
 import torch
@@ -30,6 +31,15 @@ def test_mlp_has_an_activation_after_every_layer_but_the_last():
     assert network(torch.zeros(4, 2)).shape == (4, 1)
 
 
+def test_mlp_starts_as_pytorch_starts_its_layers():
+    torch.manual_seed(0)
+    network = mlp((2, 5, 1))
+    torch.manual_seed(0)
+    for layer, plain in zip([network[0], network[2]], [nn.Linear(2, 5), nn.Linear(5, 1)], strict=True):
+        assert torch.equal(layer.weight, plain.weight)
+        assert torch.equal(layer.bias, plain.bias)
+
+
 @pytest.mark.parametrize("sizes", [(3,), (), (2, 0, 1)])
 def test_mlp_rejects_what_is_no_network(sizes):
     with pytest.raises(ValueError, match="at least two positive sizes"):
@@ -50,17 +60,68 @@ def test_dcgan_starts_from_the_stated_laws():
     for network in dcgan(28, width=32):
         network.requires_grad_(False)
         for module in network.modules():
-            if (
-                isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear)
-                and module.weight.numel() > 2000
-            ):
+            if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
                 count = module.weight.numel()
                 assert abs(module.weight.mean()) < 4 * 0.02 / count**0.5
                 assert module.weight.std() == pytest.approx(0.02, rel=4 / (2 * count) ** 0.5)
-            if isinstance(module, nn.BatchNorm2d):
-                assert module.weight.mean() == pytest.approx(1, abs=0.02)
             if getattr(module, "bias", None) is not None:
                 assert (module.bias == 0).all()
+        scales = [module.weight for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+        scales = torch.cat(scales)
+        assert abs(scales.mean() - 1) < 4 * 0.02 / len(scales) ** 0.5
+        assert scales.std() == pytest.approx(0.02, rel=4 / (2 * len(scales)) ** 0.5)
+
+
+def test_layers_before_batch_norm_have_no_bias_and_all_others_have_one():
+    for network in dcgan(28, width=4):
+        layers = [layer for layer in network if not isinstance(layer, nn.Unflatten)]
+        for layer, after in zip(layers, [*layers[1:], None], strict=True):
+            if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+                assert (layer.bias is None) == isinstance(after, nn.BatchNorm2d)
+    assert all(layer.bias is not None for layer in dcgan_critic(28, width=4) if hasattr(layer, "weight"))
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_widths_double_from_the_image_to_the_smallest_map(size):
+    halvings = {8: 1, 16: 2, 28: 2, 32: 3}[size]
+    widths = [4 << level for level in range(halvings + 1)]
+    for make in (dcgan, resnet):
+        generator, discriminator = make(size, latent_dim=5, width=4)
+        batch_or_block = (nn.BatchNorm2d, ResidualBlock)
+        up = [layer for layer in generator if isinstance(layer, batch_or_block)]
+        found = [getattr(layer, "num_features", None) or layer.branch[1].in_channels for layer in up]
+        assert found == widths[::-1]
+        for network in (discriminator, dcgan_critic(size, width=4)):
+            convolutions = [layer for layer in network if isinstance(layer, nn.Conv2d)]
+            assert [layer.out_channels for layer in convolutions] == widths
+            (logit,) = (layer for layer in network if isinstance(layer, nn.Linear))
+            assert logit.in_features == widths[-1] * (size >> halvings) ** 2
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_the_critic_has_the_convolutions_of_the_discriminator(size):
+    _, discriminator = dcgan(size, width=4)
+    ours, theirs = (
+        [layer for layer in network if isinstance(layer, nn.Conv2d)]
+        for network in (dcgan_critic(size, width=4), discriminator)
+    )
+    for one, other in zip(ours, theirs, strict=True):
+        assert (one.kernel_size, one.stride, one.padding) == (other.kernel_size, other.stride, other.padding)
+
+
+def test_images_end_in_a_tanh():
+    for make in (dcgan, resnet):
+        assert isinstance(make(8, width=4)[0][-1], nn.Tanh)
+
+
+@pytest.mark.parametrize("make", [dcgan, dcgan_critic, resnet])
+@pytest.mark.parametrize("name", ["latent_dim", "width", "channels", "packing"])
+def test_networks_of_nothing_are_refused(make, name):
+    if name not in inspect.signature(make).parameters:
+        return
+    for size in (0, -1):
+        with pytest.raises(ValueError, match=f"{name} must be at least 1; got {size}"):
+            make(8, **{name: size})
 
 
 def test_dcgan_discriminator_has_no_batch_norm_at_its_input():
@@ -182,6 +243,29 @@ def test_a_residual_block_starts_as_the_identity_and_does_not_stay_it():
     assert not torch.allclose(block(x), x)
 
 
+def test_a_residual_block_is_the_formula_it_states():
+    torch.manual_seed(0)
+    block, x = ResidualBlock(3, blocks=2), torch.randn(2, 3, 5, 5)
+    first, second = (layer for layer in block.branch if isinstance(layer, nn.Conv2d))
+    nn.init.normal_(second.weight)
+
+    def leaky(t):
+        return torch.where(t > 0, t, 0.2 * t)
+
+    torch.testing.assert_close(block(x), x + second(leaky(first(leaky(x)))))
+
+
+def test_the_blocks_of_a_resnet_share_the_growth():
+    torch.manual_seed(0)
+    for network in resnet(28, width=32):
+        blocks = [layer for layer in network if isinstance(layer, ResidualBlock)]
+        assert len(blocks) == 3
+        for block in blocks:
+            weight = block.branch[1].weight.detach()
+            expected = (2 / 1.04 / weight[0].numel() / 3) ** 0.5
+            assert weight.std() == pytest.approx(expected, rel=4 / (2 * weight.numel()) ** 0.5)
+
+
 def test_the_first_convolution_of_a_block_has_the_stated_law():
     torch.manual_seed(0)
     for blocks in (1, 3):
@@ -277,6 +361,32 @@ def test_a_projection_discriminator_can_be_spectrally_normalised():
     for _ in range(300):
         discriminator(torch.zeros(1, 1, 8, 8), torch.zeros(1, dtype=torch.int64))
     assert torch.linalg.matrix_norm(discriminator.embedding.weight, 2).item() == pytest.approx(1, abs=1e-3)
+
+
+CONDITIONAL = [ConditionalGenerator(mlp((5, 2)), 4, 2), ProjectionDiscriminator(mlp((3, 8, 1)), 4)]
+
+
+@pytest.mark.parametrize("network", CONDITIONAL, ids=lambda network: type(network).__name__)
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (torch.tensor(1), r"integers of shape \(8,\); got torch.int64 of shape \(\)"),
+        (torch.tensor([1]), r"integers of shape \(8,\); got torch.int64 of shape \(1,\)"),
+        (torch.zeros(8, 1, dtype=torch.int64), r"got torch.int64 of shape \(8, 1\)"),
+        (torch.zeros(8), r"got torch.float32 of shape \(8,\)"),
+        (torch.arange(8), "Labels of 4 classes go from 0 to 3; got 0 to 7"),
+        (torch.arange(8) % 4 - 1, "Labels of 4 classes go from 0 to 3; got -1 to 2"),
+    ],
+    ids=["none", "one", "column", "float", "large", "negative"],
+)
+def test_labels_that_are_not_one_class_a_sample_are_refused(network, labels, message):
+    with pytest.raises(ValueError, match=message):
+        network(torch.zeros(8, 3), labels)
+
+
+def test_a_projection_looks_for_the_last_linear_layer_behind_all_that_flattens():
+    network = ProjectionDiscriminator(nn.Sequential(nn.Linear(2, 1), nn.Flatten(), nn.Flatten(0)), 3)
+    assert network(torch.zeros(4, 2), torch.zeros(4, dtype=torch.int64)).shape == (4,)
 
 
 @pytest.mark.parametrize(
@@ -385,6 +495,84 @@ def test_a_moving_average_continues_from_a_checkpoint_as_if_it_had_not_stopped()
             each.update(network)
     for one, other in zip(average.state_dict().values(), resumed.state_dict().values(), strict=True):
         assert torch.equal(one, other)
+
+
+def test_a_moving_average_follows_a_single_number():
+    class Scale(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.scale = nn.Parameter(torch.tensor(0.0))
+
+    network = Scale()
+    average = MovingAverage(network, decay=0.5)
+    moving_weight(network, 1.0)
+    average.update(network)
+    assert average.network.scale.item() == pytest.approx(0.9)
+
+
+def test_a_moving_average_keeps_count_in_its_state():
+    network = mlp((2, 1))
+    average, resumed = MovingAverage(network), MovingAverage(network)
+    for _ in range(7):
+        average.update(network)
+    resumed.load_state_dict(average.state_dict())
+    assert resumed.updates == average.state_dict()["updates"] == 7
+
+
+def test_a_moving_average_stays_in_evaluation_mode():
+    torch.manual_seed(0)
+    average = MovingAverage(dcgan(8, latent_dim=3, width=4)[0])
+    kept = copy.deepcopy(average.state_dict())
+    assert average.train() is average
+    average(torch.randn(4, 3))
+    assert not any(module.training for module in average.modules())
+    assert all(torch.equal(value, kept[name]) for name, value in average.state_dict().items())
+
+
+def test_a_moving_average_of_a_spectrally_normalised_network_is_one_too():
+    torch.manual_seed(0)
+    network = spectral_norm(mlp((8, 32, 32, 8)))
+    average, expected = MovingAverage(network, decay=0.99), copy.deepcopy(network[0].parametrizations.weight)
+    optimizer = torch.optim.Adam(network.parameters(), 1e-2)
+    for n in range(300):
+        x = torch.randn(64, 8)
+        optimizer.zero_grad()
+        (network(x) - 3 * x.roll(1, 1)).square().mean().backward()
+        optimizer.step()
+        average.update(network)
+        decay = min(0.99, (1 + n) / (10 + n))
+        expected.original.data.lerp_(network[0].parametrizations.weight.original.data, 1 - decay)
+    torch.testing.assert_close(average.network[0].parametrizations.weight.original, expected.original)
+    for _ in range(300):  # the original at rest, the estimates become exact
+        average.update(network)
+    for layer in average.network[::2]:
+        assert torch.linalg.matrix_norm(layer.weight, 2).item() == pytest.approx(1, abs=1e-3)
+        for vector in layer.parametrizations.weight.buffers():
+            assert vector.norm().item() == pytest.approx(1)
+    x = torch.randn(64, 8)
+    torch.testing.assert_close(average(x), network.eval()(x), rtol=0, atol=0.5)
+
+
+@pytest.mark.parametrize(
+    ("other", "names"),
+    [
+        (nn.Linear(1, 2), r"\['weight'\]"),  # would broadcast
+        (nn.Linear(3, 2, bias=False), r"\['bias'\]"),
+        (nn.Sequential(nn.Linear(3, 2)), r"\['0.bias', '0.weight', 'bias', 'weight'\]"),
+        (spectral_norm(nn.Linear(3, 2)), r"\['parametrizations.weight.original', 'weight'\]"),
+    ],
+)
+def test_a_moving_average_of_another_network_is_refused_and_left_as_it_was(other, names):
+    average = MovingAverage(nn.Linear(3, 2))
+    kept = copy.deepcopy(average.state_dict())
+    with pytest.raises(ValueError, match=f"differs in {names}"):
+        average.update(other)
+    assert all(torch.equal(value, kept[name]) for name, value in average.state_dict().items())
+
+
+def test_a_network_without_numbers_has_no_average():
+    with pytest.raises(ValueError, match="no parameters and no buffers"):
+        MovingAverage(nn.ReLU())
 
 
 @pytest.mark.parametrize("decay", [1.0, -0.1, float("nan")])

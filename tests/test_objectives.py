@@ -102,7 +102,10 @@ def test_soft_targets_interpolate_and_reject_what_has_no_minimum():
     assert soft_target_loss(S, 0.3) == pytest.approx(
         (0.3 * soft_target_loss(S, 1.0) + 0.7 * soft_target_loss(S, 0.0)).item()
     )
-    for target in (1.05, -0.05):
+    s = torch.tensor([3.0])
+    assert soft_target_loss(s, 1.0) == pytest.approx(math.log1p(math.exp(-3)))
+    assert soft_target_loss(s, 0.0) == pytest.approx(math.log1p(math.exp(3)))
+    for target in (1.05, -0.05, math.nan):
         with pytest.raises(ValueError, match="unbounded below"):
             soft_target_loss(S, target)
 
@@ -114,6 +117,29 @@ def test_each_loss_is_the_formula_of_its_paper(name):
     r, f = R.numpy(), F.numpy()
     assert objective.discriminator_loss(R, F) == pytest.approx(discriminator(r, f), abs=1e-12)
     assert objective.generator_loss(R, F) == pytest.approx(generator(r, f), abs=1e-12)
+
+
+@EVERY
+def test_an_empty_batch_has_no_loss(objective):
+    empty = torch.zeros(0)
+    with pytest.raises(ValueError, match=r"this batch is empty: \(0,\)"):
+        objective.discriminator_loss(empty, empty)
+    with pytest.raises(ValueError, match=r"this batch is empty: \(0,\)"):
+        objective.generator_loss(empty, empty)
+    if not objective.relativistic:
+        for real, fake in ((empty, F), (R, empty)):
+            with pytest.raises(ValueError, match="empty"):
+                objective.discriminator_loss(real, fake)
+
+
+@pytest.mark.parametrize(
+    "loss", [discriminator_loss, relativistic_discriminator_loss, relativistic_generator_loss]
+)
+def test_two_logits_a_sample_are_refused(loss):
+    assert loss(R[:, None], F[:, None]) == pytest.approx(loss(R, F).item())
+    for shape in ((6, 2), (6, 1, 1), ()):
+        with pytest.raises(ValueError, match=r"one logit, shape \(n,\) or \(n, 1\)"):
+            loss(torch.zeros(shape), torch.zeros(shape))
 
 
 def test_each_objective_has_its_expected_formula():

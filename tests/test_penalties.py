@@ -1,11 +1,12 @@
 import copy
+from functools import partial
 
 import pytest
 import torch
 from scipy import stats
 from torch import nn
 
-from gancourse.networks import dcgan, dcgan_critic, mlp, resnet
+from gancourse.networks import ProjectionDiscriminator, dcgan, dcgan_critic, mlp, resnet
 from gancourse.penalties import (
     clip_weights,
     gradient_penalty,
@@ -223,6 +224,39 @@ def test_batch_norm_has_no_gradient_per_example():
     gradient_penalty(with_norm.eval(), real, fake)
 
 
+@pytest.mark.parametrize(
+    "norm",
+    [
+        nn.BatchNorm1d(8),
+        nn.BatchNorm1d(8, track_running_stats=False).eval(),
+        nn.LazyBatchNorm1d(),
+        nn.SyncBatchNorm(8),
+    ],
+    ids=["1d", "no statistics", "lazy", "sync"],
+)
+def test_every_batch_norm_that_reads_the_batch_is_refused(norm):
+    critic = nn.Sequential(nn.Linear(4, 8), norm, nn.Linear(8, 1))
+    real, fake = torch.randn(2, 6, 4)
+    with pytest.raises(ValueError, match="batch norm, which ties"):
+        gradient_penalty(critic, real, fake)
+
+
+def test_a_critic_with_labels_is_looked_into():
+    torch.manual_seed(0)
+    real, fake, labels = torch.randn(6, 1, 8, 8), torch.randn(6, 1, 8, 8), torch.arange(6) % 3
+    tied, untied = (
+        ProjectionDiscriminator(network, classes=3)
+        for network in (dcgan(8, width=4)[1], dcgan_critic(8, width=4))
+    )
+    with pytest.raises(ValueError, match="batch norm, which ties"):
+        gradient_penalty(partial(tied, labels=labels), real, fake)
+    found, expected = (
+        gradient_penalty(critic, real, fake, generator=torch.Generator().manual_seed(0))
+        for critic in (partial(untied, labels=labels), lambda x: untied(x, labels))
+    )
+    assert found == expected
+
+
 def test_bad_input_is_named():
     critic, x = Quadratic(4), normal(6, 4)
     with pytest.raises(ValueError, match="requires_grad_"):
@@ -238,6 +272,16 @@ def test_bad_input_is_named():
         input_gradients(normal(6).requires_grad_(), normal(6).requires_grad_())
     with pytest.raises(ValueError, match="gamma"):
         zero_centered_penalty(critic(x), x, -1.0)
+    for weight in (float("inf"), -0.1):
+        with pytest.raises(ValueError, match="finite weight of at least 0"):
+            gradient_penalty(critic, normal(6, 4), normal(6, 4), weight)
+    empty = torch.zeros(0, 4, dtype=torch.float64, requires_grad=True)
+    with pytest.raises(ValueError, match="n > 0 samples"):
+        zero_centered_penalty(critic(empty), empty, 1.0)
+    with pytest.raises(ValueError, match="n > 0 samples"):
+        gradient_penalty(critic, empty, empty)
+    with pytest.raises(ValueError, match=r"floating point; got torch\.int64"):
+        gradient_penalty(critic, torch.zeros(6, 4, dtype=torch.int64), torch.zeros(6, 4, dtype=torch.int64))
     with pytest.raises(ValueError, match="weight"):
         gradient_penalty(critic, normal(6, 4), normal(6, 4), float("nan"))
     with pytest.raises(ValueError, match="same shape"):
@@ -273,6 +317,51 @@ def test_spectral_norm_brings_every_weight_matrix_to_norm_one():
     assert len(layers) == 3
     for layer in layers:
         assert largest_singular_value(layer) == pytest.approx(1, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("layer", "out"),
+    [
+        (nn.Conv1d(2, 3, 3), 0),
+        (nn.Conv3d(2, 3, 3), 0),
+        (nn.ConvTranspose1d(2, 3, 4, 2, 1), 1),
+        (nn.ConvTranspose2d(2, 3, 4, 2, 1), 1),
+        (nn.ConvTranspose3d(2, 3, 4, 2, 1), 1),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_the_matrix_of_every_convolution_has_its_outputs_as_rows(layer, out):
+    torch.manual_seed(0)
+    network = spectral_norm(nn.Sequential(layer)).double()
+    x = torch.zeros(1, 2, *(4,) * len(layer.kernel_size), dtype=torch.float64)
+    for _ in range(300):
+        network(x)
+    matrix = layer.weight.detach().movedim(out, 0).flatten(1)
+    assert matrix.shape[0] == 3
+    assert torch.linalg.matrix_norm(matrix, 2).item() == pytest.approx(1, abs=1e-6)
+
+
+def test_a_forward_pass_makes_one_step_of_the_power_method():
+    torch.manual_seed(0)
+    network = spectral_norm(nn.Sequential(nn.Linear(6, 8))).double()
+    parametrization = network[0].parametrizations.weight
+    weight = parametrization.original.detach()
+    parametrization[0]._v.copy_(nn.functional.normalize(normal(6), dim=0))
+    u = nn.functional.normalize(weight @ parametrization[0]._v, dim=0)
+    v = nn.functional.normalize(weight.T @ u, dim=0)
+    network(normal(1, 6))
+    torch.testing.assert_close(parametrization[0]._u, u)
+    torch.testing.assert_close(parametrization[0]._v, v)
+
+
+def test_spectral_norm_scales_up_the_smallest_weights_too():
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Linear(6, 8)).double()
+    network[0].weight.data.mul_(1e-8)
+    spectral_norm(network)
+    for _ in range(300):
+        network(normal(1, 6))
+    assert largest_singular_value(network[0]) == pytest.approx(1, abs=1e-6)
 
 
 def test_a_spectrally_normalised_perceptron_is_one_lipschitz_and_a_plain_one_is_not():
@@ -325,11 +414,31 @@ def test_spectral_norm_and_gradient_penalties_go_together():
     assert all(p.grad.isfinite().all() for p in network.parameters() if p.grad is not None)
 
 
-def test_spectral_norm_refuses_what_it_cannot_bound():
-    with pytest.raises(ValueError, match="Batch norm"):
+@pytest.mark.parametrize(
+    ("layer", "message"),
+    [
+        (nn.BatchNorm1d(8), "BatchNorm1d scales up"),
+        (nn.BatchNorm1d(8).eval(), "BatchNorm1d scales up"),
+        (nn.SyncBatchNorm(8), "SyncBatchNorm scales up"),
+        (nn.InstanceNorm1d(8), "InstanceNorm1d scales up"),
+        (nn.LayerNorm(8), "LayerNorm scales up"),
+        (nn.GroupNorm(2, 8), "GroupNorm scales up"),
+        (nn.RMSNorm(8), "RMSNorm scales up"),
+        (nn.Bilinear(2, 2, 1), r"not 1\.weight of shape \(1, 2, 2\)"),
+        (nn.RNN(8, 8), r"not 1\.weight_ih_l0 of shape \(8, 8\)"),
+        (spectral_norm(nn.Linear(8, 8)), "apply spectral norm once"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else type(value).__name__,
+)
+def test_spectral_norm_refuses_what_it_cannot_bound_and_leaves_the_rest_as_it_was(layer, message):
+    network = nn.Sequential(nn.Linear(4, 8), layer)
+    with pytest.raises(ValueError, match=message):
+        spectral_norm(network)
+    assert not nn.utils.parametrize.is_parametrized(network[0])
+
+
+def test_spectral_norm_needs_a_weight_matrix():
+    with pytest.raises(ValueError, match="BatchNorm2d scales up"):
         spectral_norm(dcgan(8, width=4)[1])
     with pytest.raises(ValueError, match="this network has none"):
         spectral_norm(nn.Sequential(nn.ReLU()))
-    network = spectral_norm(mlp((4, 8, 1)))
-    with pytest.raises(ValueError, match="once"):
-        spectral_norm(network)

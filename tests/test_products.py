@@ -1,3 +1,4 @@
+import math
 import re
 
 import pytest
@@ -7,7 +8,7 @@ from torch import nn
 from gancourse import products
 from gancourse.penalties import spectral_norm
 from gancourse.products import LEAST, are_big, by_one_dnn
-from gancourse.training import State, run
+from gancourse.training import State, _Progress, run
 
 BATCH, WIDE = 64, 512  # 64 * 512 * 512 multiplications are more than LEAST
 needs_a_second_library = pytest.mark.skipif(
@@ -185,14 +186,21 @@ def test_the_loop_uses_it_in_float32_where_it_helps(monkeypatch, helps, precisio
 
 
 def test_a_run_resumes_bit_for_bit(monkeypatch, tmp_path):
-    def stop(state):
-        raise KeyboardInterrupt
+    record = _Progress.record
+
+    def stopping(progress, rows):
+        record(progress, rows)
+        if progress.done >= 55:
+            raise KeyboardInterrupt
 
     monkeypatch.setattr(products, "help_here", lambda: True)
-    whole, expected = train(snapshot=lambda s: torch.zeros(()), snapshot_at=[55])
+    monkeypatch.setattr("gancourse.training.FLUSH_SECONDS", math.inf)
+    whole, expected = train()
+    monkeypatch.setattr(_Progress, "record", stopping)
     with pytest.raises(KeyboardInterrupt):
-        train(tmp_path, snapshot=stop, snapshot_at=[55])
-    again, result = train(tmp_path, snapshot=lambda s: torch.zeros(()), snapshot_at=[55])
+        train(tmp_path)
+    monkeypatch.setattr(_Progress, "record", record)
+    again, result = train(tmp_path)
     assert result.resumed_at == 50
     assert torch.equal(again, whole)
     assert result.history["loss"].tolist() == expected.history["loss"].tolist()

@@ -1,8 +1,13 @@
 import copy
+import functools
+import hashlib
+import io
+import math
 import multiprocessing
 import os
 import random
 import re
+import shutil
 import signal
 import time
 
@@ -11,7 +16,8 @@ import pytest
 import torch
 from torch import nn
 
-from gancourse import training
+from gancourse import checkpoints, training
+from gancourse.checkpoints import CheckpointError
 from gancourse.objectives import (
     OBJECTIVES,
     Objective,
@@ -21,7 +27,7 @@ from gancourse.objectives import (
     nonsaturating_generator_loss,
 )
 from gancourse.targets import ring
-from gancourse.training import CheckpointError, State, TrainingDiverged, run
+from gancourse.training import State, TrainingDiverged, run
 
 RATE = 1e-2
 
@@ -54,7 +60,8 @@ def other_step(state, real):
 def train(folder=None, state=None, steps=120, **changes):
     state = state or new_state()
     settings = {"steps": steps, "batch_size": 16, "name": "toy", "folder": folder, "checkpoint_seconds": 0}
-    settings |= {"snapshot": lambda s: s.network.eval()(torch.ones(1, 2)) * 1.0, "snapshot_at": [0, 60, 120]}
+    at = [number for number in (0, 60, 120) if number <= steps]
+    settings |= {"snapshot": lambda s: s.network.eval()(torch.ones(1, 2)), "snapshot_at": at}
     return state, run(changes.pop("step", step), state, changes.pop("data", ring()), **(settings | changes))
 
 
@@ -181,7 +188,7 @@ def test_whatever_is_changed_starts_afresh_and_keeps_the_old_run(tmp_path, capsy
     assert (first.folder / "checkpoint.pt").read_bytes() == before
     assert "starts afresh; 1 earlier run(s) kept" in capsys.readouterr().out
     assert train(tmp_path)[1].resumed_at == 120
-    assert "continuing the run" in capsys.readouterr().out
+    assert "this run has ended before; its result is shown" in capsys.readouterr().out
 
 
 def test_a_constant_that_the_step_reads_is_part_of_the_run(tmp_path, monkeypatch):
@@ -247,18 +254,58 @@ def test_a_damaged_checkpoint_is_an_error_and_stays_as_it_is(tmp_path, damage):
     assert path.read_bytes() == bytes(content)
 
 
-def test_a_half_written_checkpoint_is_never_used(tmp_path, monkeypatch):
-    def fail(*arguments):
-        raise OSError("disk full")
+@pytest.mark.parametrize("call", ["replace", "fsync"])
+def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before_and_training_goes_on(
+    tmp_path, monkeypatch, capsys, call
+):
+    works, calls = getattr(os, call), 0
 
-    _, first = train(tmp_path, steps=100)
-    before = (first.folder / "checkpoint.pt").read_bytes()
-    monkeypatch.setattr(os, "replace", fail)
-    with pytest.raises(OSError, match="disk full"):
-        train(tmp_path, steps=101)
-    assert (first.folder / "checkpoint.pt").read_bytes() == before
+    def fail(*arguments):
+        nonlocal calls
+        calls += 1
+        if calls > 2:
+            raise OSError("No space left on device")
+        return works(*arguments)
+
+    monkeypatch.setattr(training, "FLUSH_SECONDS", math.inf)
+    monkeypatch.setattr(os, call, fail)
+    state, result = train(tmp_path, snapshot_at=[])
+    assert "one before is kept (No space left on device)" in capsys.readouterr().out
+    assert [path.name for path in result.folder.iterdir()] == ["checkpoint.pt"]
+    assert torch.equal(weights(state), weights(train(snapshot_at=[])[0]))
     monkeypatch.undo()
-    assert train(tmp_path, steps=101)[1].resumed_at == 0
+    again, resumed = train(tmp_path, snapshot_at=[])
+    assert resumed.resumed_at == 50
+    assert torch.equal(weights(again), weights(state))
+
+
+def test_a_folder_that_cannot_be_written_is_told_before_the_first_step(tmp_path):
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    state = new_state()
+    before = weights(state)
+    with pytest.raises(CheckpointError, match=r"No checkpoint can be written in .*file.*GANCOURSE_RUNS"):
+        train(tmp_path / "file", state=state)
+    assert torch.equal(weights(state), before)
+
+
+def test_two_processes_may_keep_the_same_run(tmp_path, monkeypatch):
+    """The second writes while the first stands between writing and renaming."""
+    replace = os.replace
+
+    def late(half, path):
+        if os.getpid() == here:
+            monkeypatch.setattr(os, "getpid", lambda: here + 1)
+            checkpoints.Keeper.write(keeper)
+            monkeypatch.setattr(os, "getpid", lambda: here)
+        replace(half, path)
+
+    here = os.getpid()
+    progress = training._Progress(new_state(), torch.Generator())
+    keeper = checkpoints.Keeper(tmp_path, "toy", progress, (step, None, ring(), ()))
+    monkeypatch.setattr(os, "replace", late)
+    keeper.write()
+    assert checkpoints._read(keeper.path)["done"] == 0
+    assert [path.name for path in keeper.path.parent.iterdir()] == ["checkpoint.pt"]
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
@@ -267,8 +314,10 @@ def test_divergence_names_the_step_and_the_quantity_and_keeps_the_last_good_chec
         values = step(state, real)
         return {**values, "odd": torch.where(state.counter == 73, value, 1.0)}
 
-    with pytest.raises(TrainingDiverged, match=rf"Step 73: 'odd' is {value}.*smaller learning rate"):
+    with pytest.raises(TrainingDiverged, match=rf"Step 73: 'odd' is {value}.*smaller learning rate") as error:
         train(tmp_path, step=diverging)
+    assert error.value.run.history["counter"].tolist() == list(range(1, 73))
+    assert sorted(error.value.run.snapshots) == [0, 60]
     assert len(list(tmp_path.glob("toy-*/checkpoint.pt"))) == 1
     with pytest.raises(TrainingDiverged, match="Step 73"):
         train(tmp_path, step=diverging)
@@ -279,9 +328,20 @@ def test_what_a_step_returns_is_checked():
         train(step=lambda state, real: {})
     with pytest.raises(ValueError, match="'loss' has more than one number"):
         train(step=lambda state, real: {"loss": real})
+    with pytest.raises(ValueError, match="'loss' is a NoneType"):
+        train(step=lambda state, real: {"loss": None})
+    for wrong in (None, torch.zeros(()), 1.0):
+        with pytest.raises(ValueError, match="returns named scalars"):
+            train(step=lambda state, real, wrong=wrong: wrong)
     names = iter("ab")
     with pytest.raises(ValueError, match="same named scalars"):
         train(step=lambda state, real: {next(names): real.sum()})
+
+
+def test_numbers_of_python_are_recorded_as_they_are():
+    values = {"float": 0.1, "int": 3, "bool": True, "half": torch.tensor(0.5, dtype=torch.float16)}
+    history = train(step=lambda state, real: values | {"numpy": np.float64(0.1)})[1].history
+    assert {key: found[-1] for key, found in history.items()} == values | {"numpy": 0.1}
 
 
 def test_impossible_settings_are_told():
@@ -292,6 +352,19 @@ def test_impossible_settings_are_told():
         train(precision="float16")
     with pytest.raises(TypeError, match="'rate' is a float"):
         State(rate=0.1)
+    with pytest.raises(TypeError, match="'count' is a int"):
+        new_state().count = 0
+    with pytest.raises(ValueError, match="hold no example"):
+        train(data=torch.zeros(0, 2))
+    with pytest.raises(TypeError, match=r"have `.sample\(n, generator\)`; got a ndarray"):
+        train(data=np.zeros((3, 2)))
+    for wrong in ({"snapshot_at": [121]}, {"snapshot_at": [-1]}, {"snapshot": None}):
+        with pytest.raises(ValueError, match="Snapshots need a function and steps from 0 to 120"):
+            train(**wrong)
+    with pytest.raises(ValueError, match="A snapshot is a tensor; got a tuple"):
+        train(snapshot=lambda state: (1, 2))
+    with pytest.raises(ValueError, match=r"no slashes; got '\.\./toy'"):
+        train("runs", name="../toy")
 
 
 def watched(seen):
@@ -345,18 +418,247 @@ def test_a_step_that_fails_in_bfloat16_leaves_no_trace(monkeypatch):
     assert not torch.is_autocast_enabled("cpu")
 
 
-def test_a_run_in_bfloat16_resumes_bit_for_bit(tmp_path, monkeypatch):
-    def stop(state):
-        raise KeyboardInterrupt
+def interrupt(monkeypatch, after):
+    """Let training stop, as by a key, once so many steps are recorded."""
+    record = training._Progress.record
 
+    def stopping(progress, rows):
+        record(progress, rows)
+        if progress.done >= after:
+            monkeypatch.setattr(training._Progress, "record", record)
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(training, "FLUSH_SECONDS", math.inf)
+    monkeypatch.setattr(training._Progress, "record", stopping)
+
+
+def test_a_run_in_bfloat16_resumes_bit_for_bit(tmp_path, monkeypatch):
     monkeypatch.setattr(training, "has_bfloat16", lambda device: True)
-    whole, expected = train(precision="bfloat16", snapshot_at=[100])
+    whole, expected = train(precision="bfloat16", snapshot_at=[])
+    interrupt(monkeypatch, after=100)
     with pytest.raises(KeyboardInterrupt):
-        train(tmp_path, precision="bfloat16", snapshot_at=[100], snapshot=stop)
-    state, result = train(tmp_path, precision="bfloat16", snapshot_at=[100])
+        train(tmp_path, precision="bfloat16", snapshot_at=[])
+    state, result = train(tmp_path, precision="bfloat16", snapshot_at=[])
     assert result.resumed_at == 50
     assert torch.equal(weights(state), weights(whole))
     assert np.array_equal(result.history["loss"], expected.history["loss"])
+
+
+def test_an_interrupted_cell_that_is_run_again_continues_its_run(tmp_path, monkeypatch, capsys):
+    whole, expected = train()
+    state = new_state()
+    interrupt(monkeypatch, after=100)
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path, state=state)
+    torch.randn(5, generator=state.noise)  # a page may draw from it
+    _, result = train(tmp_path, state=state)
+    assert "continuing the run" in capsys.readouterr().out
+    assert result.resumed_at == 60
+    assert torch.equal(weights(state), weights(whole))
+    assert np.array_equal(result.history["loss"], expected.history["loss"])
+    _, again = train(tmp_path, state=state)
+    assert again.resumed_at == 120
+    assert "ended before" in capsys.readouterr().out
+    assert torch.equal(weights(state), weights(whole))
+
+
+def test_another_run_of_a_trained_state_goes_on_from_there(tmp_path):
+    state = train(tmp_path)[0]
+    trained = weights(state)
+    further = train(tmp_path, state=state, name="further", snapshot=lambda s: weights(s), snapshot_at=[0])[1]
+    assert further.resumed_at == 0
+    assert torch.equal(further.snapshots[0], trained)
+    fresh = train(tmp_path, name="further", snapshot=lambda s: weights(s), snapshot_at=[0])[1]
+    assert (fresh.resumed_at, fresh.folder != further.folder) == (0, True)
+
+
+def test_a_changed_step_with_networks_that_are_trained_already_is_told(tmp_path, capsys):
+    state = train(tmp_path)[0]
+    train(tmp_path, state=state, step=other_step)
+    assert "it goes on from the weights that the earlier one left" in capsys.readouterr().out
+    train(tmp_path, state=state, name="further")
+    assert capsys.readouterr().out == ""
+
+
+def test_lazy_layers_are_told(tmp_path):
+    with pytest.raises(ValueError, match="'network' has layers without sizes yet"):
+        train(tmp_path, state=State(network=nn.LazyLinear(1)))
+
+
+def test_a_folder_that_was_moved_holds_the_same_runs(tmp_path):
+    train(tmp_path / "here")
+    shutil.move(tmp_path / "here", tmp_path / "there")
+    assert train(tmp_path / "there")[1].resumed_at == 120
+
+
+def all_there_is(state, real):
+    """Uses all that a checkpoint must hold besides networks and optimisers."""
+    if not hasattr(state, "average"):
+        state.average = torch.zeros(2)
+    state.average = 0.9 * state.average + real.mean(dim=0)  # rebound, not changed in place
+    state.seen = torch.cat([getattr(state, "seen", real[:0]), real[:1]])  # another shape at each step
+    state.network[0].times.add_(1)
+    chance = random.random() + np.random.rand()
+    loss = chance * (state.network(real) - state.shift - state.average.sum()).square().mean()
+    (loss / state.network[0].times).backward()
+    if state.counter % 3 == 2:  # gradients add up over three steps
+        state.optimizer.step()
+        state.schedule.step()
+        state.optimizer.zero_grad()
+    state.counter += 1
+    return {"loss": loss, "shift": state.shift}
+
+
+def rich_state():
+    state = new_state()
+    state.network[0].register_buffer("times", torch.zeros(()), persistent=False)
+    state.shift = torch.zeros((), requires_grad=True)
+    state.optimizer = torch.optim.Adam(
+        [*state.network.parameters(), state.shift], lr=np.float64(0.01), weight_decay=np.float32(0.1)
+    )
+    state.schedule = torch.optim.lr_scheduler.ExponentialLR(state.optimizer, np.float64(0.99))
+    return state
+
+
+def test_a_checkpoint_holds_all_that_a_step_changes(tmp_path, monkeypatch, capsys):
+    def started():
+        random.seed(3)
+        np.random.seed(4)
+        torch.manual_seed(5)
+        return {"state": rich_state(), "step": all_there_is, "snapshot_at": []}
+
+    whole, expected = train(**started())
+    interrupt(monkeypatch, after=100)
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path, **started())
+    state, result = train(tmp_path, **started())
+    assert result.resumed_at == 50
+    assert all(np.array_equal(result.history[key], expected.history[key]) for key in expected.history)
+    assert torch.equal(state.seen, whole.seen)
+    assert torch.equal(state.average, whole.average)
+    assert "exactly" not in capsys.readouterr().out
+
+
+STEPS = []
+
+
+def counting(state, real):
+    STEPS.append(0)
+    return step(state, real)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: counting, "changes something outside the state"),
+        (
+            lambda: step_with(torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.0)),
+            "an optimiser, SGD, is not in the state",
+        ),
+        (lambda: step, None),
+    ],
+    ids=["a list", "an optimiser", "neither"],
+)
+def test_what_a_checkpoint_does_not_hold_is_told_once(tmp_path, capsys, make, message):
+    STEPS.clear()
+    train(tmp_path, step=make())
+    told = capsys.readouterr().out
+    assert told.count("so a killed run will not continue exactly") == (message is not None)
+    assert message is None or message in told
+
+
+def step_with(optimizer):
+    def stepping(state, real):
+        optimizer.param_groups[0]["params"][0].grad = torch.ones(1)
+        optimizer.step()
+        return step(state, real)
+
+    return stepping
+
+
+def test_a_state_that_could_not_be_read_again_is_told_before_the_first_step(tmp_path):
+    state = new_state()
+    state.optimizer.param_groups[0]["note"] = object()
+    with pytest.raises(CheckpointError, match="could not be read again"):
+        train(tmp_path, state=state)
+
+
+def test_a_checkpoint_is_damaged_also_where_it_is_a_folder_or_holds_something_else(tmp_path):
+    path = train(tmp_path)[1].folder / "checkpoint.pt"
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(CheckpointError, match="is damaged"):
+        train(tmp_path)
+    assert path.is_dir()
+    path.rmdir()
+    body = io.BytesIO()
+    torch.save({"done": 3}, body)
+    path.write_bytes(checkpoints._MAGIC + hashlib.sha256(body.getvalue()).digest() + body.getvalue())
+    with pytest.raises(CheckpointError, match=r"does not fit this run: KeyError\('state'\)"):
+        train(tmp_path)
+
+
+def test_what_killed_processes_left_half_written_is_cleared_away(tmp_path):
+    folder = train(tmp_path)[1].folder
+    for name, age in (("old", 100), ("new", 0)):
+        half = folder / f"checkpoint.{name}.half"
+        half.write_bytes(b"")
+        os.utime(half, (time.time() - age, time.time() - age))
+    train(tmp_path)
+    assert {path.name for path in folder.iterdir()} == {"checkpoint.pt", "checkpoint.new.half"}
+
+
+def test_a_cell_run_again_after_its_checkpoint_was_deleted_goes_on_and_says_so(tmp_path, capsys):
+    state, first = train(tmp_path)
+    shutil.rmtree(first.folder)
+    assert train(tmp_path, state=state)[1].resumed_at == 0
+    assert "goes on from the weights" in capsys.readouterr().out
+    assert train(tmp_path)[1].resumed_at == 0  # a fresh start finds none of it
+
+
+def test_snapshots_are_copies_and_leave_the_modes_as_they_are():
+    state, result = train(snapshot=lambda s: s.network.eval()[0].weight)
+    assert state.network.training
+    assert not torch.equal(result.snapshots[0], result.snapshots[120])
+    assert torch.equal(result.snapshots[120], state.network[0].weight)
+
+
+def test_slow_steps_are_shown_before_fifty_are_done(monkeypatch):
+    recorded = []
+    record = training._Progress.record
+    monkeypatch.setattr(
+        training._Progress, "record", lambda p, rows: (recorded.append(len(rows)), record(p, rows))
+    )
+    monkeypatch.setattr(training, "FLUSH_SECONDS", 0)
+    train(steps=10, snapshot_at=[])
+    assert recorded == [1] * 10
+
+
+def test_a_network_may_return_several_tensors_in_bfloat16(monkeypatch):
+    class Two(nn.Linear):
+        def forward(self, x):
+            y = super().forward(x)
+            return y, {"features": [y]}
+
+    def look(state, real):
+        y, more = state.network(real)
+        assert (y.dtype, more["features"][0].dtype) == (torch.float32, torch.float32)
+        return {"loss": y.mean()}
+
+    monkeypatch.setattr(training, "has_bfloat16", lambda device: True)
+    run(look, State(network=Two(2, 3)), ring(), steps=1, batch_size=4, name="two", precision="bfloat16")
+
+
+def test_any_callable_is_a_step(tmp_path):
+    class Step:
+        def __call__(self, state, real):
+            return step(state, real)
+
+    scope = {"step": step}
+    exec("def typed(state, real): return step(state, real)", scope)  # as under %%time: without a source
+    for way in (functools.partial(step), Step(), scope["typed"]):
+        assert train(tmp_path, step=way)[1].resumed_at == 0
+        assert train(tmp_path, step=way)[1].resumed_at == 120
 
 
 def test_without_the_hardware_all_is_float32_and_one_line_says_so(tmp_path, monkeypatch, capsys):

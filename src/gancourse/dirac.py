@@ -72,7 +72,14 @@ def trajectory(
     Returns:
         (theta, psi) before the first and after every step, shape (steps + 1, 2), float64. The norm of a row
         is the distance to the equilibrium.
+
+    Raises:
+        ValueError: fewer than one step, or a clip that is not positive.
     """
+    if steps < 1:
+        raise ValueError(f"A trajectory has at least one step; got {steps}.")
+    if not clip > 0:
+        raise ValueError(f"psi is clipped to a positive bound; got {clip}.")
     theta, psi = start
     path = [start]
     for _ in range(steps):

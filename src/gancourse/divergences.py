@@ -42,7 +42,8 @@ def kl(p: Target | ArrayLike, q: Target | ArrayLike) -> float:
     QuadratureError when the densities do not integrate to one within 1e-8.
     """
     if _are_laws(p, q):
-        return float(special.rel_entr(*_laws(p, q)).sum())
+        # Arrays sum to one up to rounding only, and what is missing must not make a divergence negative.
+        return max(0.0, float(special.rel_entr(*_laws(p, q)).sum()))
     if p.support[0] < q.support[0] or p.support[1] > q.support[1]:
         return math.inf
     return max(0.0, _expectation(p, q, lambda log_p, log_q, x: (log_p - log_q, None)))

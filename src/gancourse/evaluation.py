@@ -103,7 +103,7 @@ def image_quality(samples: torch.Tensor, reference: Images) -> ImageQuality:
     """All distances between generated images and a data set that need no training set.
 
     samples: (n, 1, h, w) in [-1, 1]; reference: "digits", "mnist" or "fashion-mnist" from `gancourse.data`,
-    whose classifier gives the features. A class is shown when the classifier finds it at least half as often
+    whose classifier gives the features. A class is shown when the classifier finds it, at least half as often
     as among the reference images; a smaller share can come from its mistakes alone. Draw the reference at
     random, best from test images: the files are not in random order (the first 5000 images of MNIST's two
     files lie 0.75 apart, random ones 0.17), and the classifier was fitted to the training images.
@@ -123,5 +123,5 @@ def image_quality(samples: torch.Tensor, reference: Images) -> ImageQuality:
         kid=kid(real, fake),
         **precision_recall(real, fake)._asdict(),
         **density_coverage(real, fake)._asdict(),
-        classes=int((fake_shares >= real_shares / 2).sum()),
+        classes=int(((fake_shares > 0) & (fake_shares >= real_shares / 2)).sum()),
     )

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from gancourse.objectives import Objective, blind
+from gancourse.objectives import Objective, batch_mean, blind
 
 _Map = Callable[[Tensor], Tensor]
 
@@ -50,11 +50,13 @@ class FDivergence:
         KL, reverse KL and squared Hellinger hold an exponential of the logit: there the loss is +inf, not
         NaN, once it leaves the range of the dtype (in float32 for logits beyond about 88).
         """
-        return self.conjugate_of_activation(fake_logits).mean() - self.activation(real_logits).mean()
+        return batch_mean(self.conjugate_of_activation(fake_logits)) - batch_mean(
+            self.activation(real_logits)
+        )
 
     def generator_loss(self, fake_logits: Tensor) -> Tensor:
         """The generator's part of the bound, -E f*(g_f(v)), in nats: the saddle point as it stands."""
-        return -self.conjugate_of_activation(fake_logits).mean()
+        return -batch_mean(self.conjugate_of_activation(fake_logits))
 
     def nonsaturating_generator_loss(self, fake_logits: Tensor) -> Tensor:
         """-E g_f(v), in nats; in the row GAN this is -E log D.
@@ -62,7 +64,7 @@ class FDivergence:
         Neither this nor the saddle point's loss ever grows with v, and where p_d = p_g and D is optimal
         their gradients are equal.
         """
-        return -self.activation(fake_logits).mean()
+        return -batch_mean(self.activation(fake_logits))
 
     @property
     def objective(self) -> Objective:

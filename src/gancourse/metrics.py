@@ -10,11 +10,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from numbers import Integral
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from scipy import special
+from scipy import special, stats
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
@@ -22,30 +23,39 @@ from gancourse.divergences import Estimate, monte_carlo
 
 KID_BLOCKS = 10
 COPY_LEVEL = 0.01  # share of held-out data that lies as close to the training set as a copy must
+ALARM_LEVEL = 3e-5  # about what a normal law leaves beyond four standard errors
 _ENTRIES = 2**22  # of a matrix between two samples that are held at a time: 32 MB
+_NEAR = 1e-3  # squared distances below this share of a squared norm are taken from the differences
+_LARGEST = 1e140  # sums of squares of larger numbers leave the range of float64
 _SEED = 0  # of the random splits, so that a score depends on its samples alone
 
 
 def gaussian_frechet_distance(mean_p: Tensor, cov_p: Tensor, mean_q: Tensor, cov_q: Tensor) -> float:
     """Squared Fréchet distance |m_p - m_q|² + tr(S_p + S_q - 2 (S_p S_q)^(1/2)) between two Gaussians.
 
-    mean_p, mean_q: (d,), cov_p, cov_q: (d, d), symmetric and positive semi-definite; singular ones are fine.
+    mean_p, mean_q: (d,), cov_p, cov_q: (d, d), symmetric and positive semi-definite up to the root of their
+    dtype's precision, relative to the largest eigenvalue; singular ones are fine.
     This is the squared 2-Wasserstein distance of N(m_p, S_p) and N(m_q, S_q), in squared units of the space.
-    Raises ValueError for wrong shapes, values that are not finite, and matrices that are no covariances.
+    Raises ValueError for wrong shapes, values that are complex or not finite, and matrices that are no
+    covariances.
     Source: Dowson and Landau (1982).
     """
     means, roots, traces = [], [], []
     for mean, cov in ((mean_p, cov_p), (mean_q, cov_q)):
-        mean, cov = (torch.as_tensor(v).detach().cpu().double() for v in (mean, cov))
-        if mean.ndim != 1 or cov.shape != (len(mean), len(mean)):
+        mean, cov = (torch.as_tensor(v).detach().cpu() for v in (mean, cov))
+        if mean.ndim != 1 or len(mean) == 0 or cov.shape != (len(mean), len(mean)):
             raise ValueError(
-                f"A Gaussian has a mean (d,) and a covariance (d, d), got {tuple(mean.shape)} and "
+                f"A Gaussian has a mean (d,) and a covariance (d, d) with d > 0, got {tuple(mean.shape)} and "
                 f"{tuple(cov.shape)}."
             )
+        if mean.is_complex() or cov.is_complex():
+            raise ValueError("Means and covariances must be real numbers, got complex ones.")
+        given = torch.finfo(cov.dtype if cov.is_floating_point() else torch.float64)
+        mean, cov = mean.double(), cov.double()
         if not (mean.isfinite().all() and cov.isfinite().all()):
             raise ValueError("Means and covariances must be finite numbers.")
         values, vectors = torch.linalg.eigh((cov + cov.T) / 2)
-        rounding = 1e-9 * max(values.abs().max().item(), torch.finfo(torch.float64).tiny)
+        rounding = math.sqrt(given.eps) * max(values.abs().max().item(), torch.finfo(torch.float64).tiny)
         if (cov - cov.T).abs().max() > rounding or values.min() < -rounding:
             raise ValueError(
                 f"A covariance is symmetric and positive semi-definite; one has the eigenvalue "
@@ -69,7 +79,7 @@ def frechet_distance(real: Tensor, fake: Tensor) -> float:
     It is biased upwards, the more the fewer samples: for two samples of one Gaussian whose covariance has the
     eigenvalues s_i the mean is, to first order, (1/n + 1/m) (5/4 sum_i s_i + 1/2 sum_ij s_i s_j/(s_i + s_j)),
     which is (1/n + 1/m) d (d + 5)/4 when all are one. It differs between laws, so equal n do not cancel it.
-    Raises ValueError for wrong shapes or types, values that are not finite, and too few samples.
+    Raises ValueError for wrong shapes or types, values not finite or over 1e140, and too few samples.
     Source: Heusel et al. (2017); bias: Bińkowski et al. (2018), Chong and Forsyth (2020).
     """
     dim = real.shape[-1] if isinstance(real, Tensor) and real.ndim else 0
@@ -156,7 +166,8 @@ class Memorisation:
 
     closer: probability that a sample lies closer to the training set than a held-out point does, 1/2 when
     nothing is copied; copied: share of samples at least as close as the closest `expected` of the held-out
-    points, equal to `expected` when nothing is copied.
+    points, equal to `expected` when nothing is copied; copied_p_value: probability of at least that share
+    when nothing is copied.
     """
 
     closer: float
@@ -164,21 +175,26 @@ class Memorisation:
     copied: float
     expected: float
     copied_standard_error: float
+    copied_p_value: float
 
     @property
     def flagged(self) -> bool:
-        """Whether one of the two exceeds what held-out data would show by over four standard errors."""
-        return (
-            self.closer - 0.5 > 4 * self.closer_standard_error
-            or self.copied - self.expected > 4 * self.copied_standard_error
-        )
+        """Whether one of the two exceeds what held-out data would show but in 3 of 100 000 cases.
+
+        That is four standard errors of `closer`, a mean of many ranks. `copied` has a law with a long tail,
+        so its exact p-value is taken.
+        """
+        return self.closer - 0.5 > 4 * self.closer_standard_error or self.copied_p_value < ALARM_LEVEL
 
 
 def memorisation(fake: Tensor, training: Tensor, held_out: Tensor) -> Memorisation:
     """Whether samples lie closer to the training set than held-out data of the same law do.
 
-    fake: (n, d), training: (t, d), held_out: (m, d), from the law of the training set but never trained on,
-    at least 99 of them; better as many as samples. Distances are Euclidean, to the nearest training point.
+    fake: (n, d), training: (t, d), held_out: (m, d), from the law of the training set but never trained on;
+    n and m at least 99, better equal. Distances are Euclidean, to the nearest training point.
+    If nothing is copied and u is the probability of a distance below the r-th of m held-out ones, then u has
+    the law Beta(r, m + 1 - r) and, given u, the number of samples below is binomial with n and u: together
+    beta-binomial with n, r and m + 1 - r, which gives the p-value of `copied`.
     Samples of poor quality lie far from everything and hide copies in `closer`, not in `copied`. Samples from
     the densest places alone lie close to training data without being copies: look at what is flagged.
     Raises ValueError for wrong shapes or types, values that are not finite, and too few points.
@@ -186,7 +202,7 @@ def memorisation(fake: Tensor, training: Tensor, held_out: Tensor) -> Memorisati
     """
     least = math.ceil(1 / COPY_LEVEL) - 1
     what = f"the closest {COPY_LEVEL:.0%} of held-out data"
-    fake = _sample("fake", fake, 1, "a share", 1000)
+    fake = _sample("fake", fake, least, f"a share of {COPY_LEVEL:.0%}", 1000)
     training = _sample("training", training, 1, "a nearest neighbour", 1000)
     held_out = _sample("held_out", held_out, least, what, 10 * least)
     fake, training, held_out = _centred(fake=fake, training=training, held_out=held_out)
@@ -201,17 +217,16 @@ def memorisation(fake: Tensor, training: Tensor, held_out: Tensor) -> Memorisati
     not_above = torch.searchsorted(others, samples, right=True)
     closer = 1 - (below + not_above).double().mean().item() / (2 * m)
 
-    # Without copies a sample falls below the r-th of m held-out distances with probability r/(m + 1); as that
-    # distance is random, the number of samples below it is beta-binomial.
     r = math.floor(COPY_LEVEL * (m + 1))
     expected = r / (m + 1)
-    limit = others[r - 1] + _rounding(fake, training)
+    count = int((samples <= _up(others[r - 1], training.shape[1])).sum())
     return Memorisation(
         closer=closer,
         closer_standard_error=math.sqrt((n + m + 1) / (12 * n * m)),
-        copied=(samples <= limit).double().mean().item(),
+        copied=count / n,
         expected=expected,
         copied_standard_error=math.sqrt(expected * (1 - expected) * (n + m + 1) / (n * (m + 2))),
+        copied_p_value=float(stats.betabinom.sf(count - 1, n, r, m + 1 - r)),
     )
 
 
@@ -274,6 +289,8 @@ def _sample(name: str, values: Tensor, least: int, what: str, better: int) -> Te
     if not values.isfinite().all():
         bad = int((~values.isfinite()).any(dim=1).sum())
         raise ValueError(f"{bad} of {len(values)} samples in {name} are NaN or infinite.")
+    if values.abs().max() > _LARGEST:
+        raise ValueError(f"{name} has values over {_LARGEST:g}, whose squares overflow: rescale all samples.")
     return values
 
 
@@ -290,9 +307,9 @@ def _pair(real: Tensor, fake: Tensor, least: int, what: str, better: int) -> tup
 
 
 def _centred(**samples: Tensor) -> list[Tensor]:
-    """The samples moved together so that the first has mean zero: distances stay, and round less."""
+    """The samples moved together so that the first has median zero: then few distances are below _NEAR."""
     _same_dimension(**samples)
-    centre = next(iter(samples.values())).mean(0)
+    centre = next(iter(samples.values())).median(dim=0).values  # far outliers do not move it
     return [sample - centre for sample in samples.values()]
 
 
@@ -312,24 +329,32 @@ def _kernel_sum(x: Tensor, y: Tensor) -> Tensor:
 
 
 def _squared_distances(queries: Tensor, points: Tensor) -> Iterator[Tensor]:
-    """Squared Euclidean distances (rows, len(points)), some rows of queries at a time, all in one buffer."""
+    """Squared Euclidean distances (rows, len(points)), some rows of queries at a time, all in one buffer.
+
+    |q|² + |p|² - 2 q·p is fast, but rounds by a share of |q|²; where little of |q|² is left, the differences
+    are squared instead. So each value rounds by a share of its own, however far off other samples lie.
+    """
     norms = points.square().sum(dim=1)
     rows = max(1, _ENTRIES // len(points))
+    pairs = max(1, _ENTRIES // (8 * points.shape[1]))
     # Blocks allocated one by one, with small results kept in between, fragment the heap: a gigabyte was seen.
     buffer = torch.empty(min(rows, len(queries)), len(points), dtype=torch.float64)
     for part in queries.split(rows):
-        squares = torch.addmm(norms, part, points.T, alpha=-2, out=buffer[: len(part)])
-        yield squares.add_(part.square().sum(dim=1, keepdim=True)).clamp_(min=0)
+        own = part.square().sum(dim=1, keepdim=True)
+        squares = torch.addmm(norms, part, points.T, alpha=-2, out=buffer[: len(part)]).add_(own)
+        for near in (squares <= _NEAR * own).nonzero().split(pairs):
+            i, j = near.T
+            squares[i, j] = (part[i] - points[j]).square().sum(dim=1)
+        yield squares
 
 
-def _rounding(*samples: Tensor) -> float:
-    """A bound on the rounding of a squared distance: equal points come out this close to zero."""
-    largest = max(sample.square().sum(dim=1).max().item() for sample in samples)
-    return 4 * largest * samples[0].shape[1] * torch.finfo(torch.float64).eps
+def _up(squares: Tensor, dim: int) -> Tensor:
+    """`_squared_distances` plus the bound on their rounding, so that equal distances pass `<=`."""
+    return squares * (1 + 4 * dim * torch.finfo(torch.float64).eps / _NEAR)
 
 
 def _neighbourly(real: Tensor, fake: Tensor, k: int) -> list[Tensor]:
-    if not isinstance(k, int) or k < 1:
+    if not isinstance(k, Integral) or isinstance(k, bool) or k < 1:
         raise ValueError(f"k, the number of neighbours, must be a positive integer, got {k!r}.")
     real, fake = _pair(real, fake, k + 1, f"a ball up to the neighbour k = {k}", 1000)
     return _centred(real=real, fake=fake)
@@ -344,6 +369,6 @@ def _inside(queries: Tensor, points: Tensor, k: int) -> Iterator[Tensor]:
     reach = torch.cat(
         [block.topk(k + 1, largest=False).values[:, -1] for block in _squared_distances(points, points)]
     )
-    reach += _rounding(queries, points)
+    reach = _up(reach, points.shape[1])
     for block in _squared_distances(queries, points):
         yield block <= reach

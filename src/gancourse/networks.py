@@ -60,10 +60,11 @@ def dcgan(
         discriminator: (n, packing * channels, image_size, image_size) -> (n,) logits.
 
     Raises:
-        ValueError: another image size.
+        ValueError: another image size, or a number below 1.
 
     Source: Radford, Metz and Chintala 2016; packing: Lin et al. 2018.
     """
+    _check_positive(latent_dim=latent_dim, width=width, channels=channels, packing=packing)
     start, widths = _resolutions(image_size, width)
     up: list[nn.Module] = [
         nn.Linear(latent_dim, widths[0] * start**2, bias=False),
@@ -102,10 +103,11 @@ def dcgan_critic(image_size: int, width: int = 32, channels: int = 1) -> nn.Sequ
         (n, channels, image_size, image_size) -> (n,) logits.
 
     Raises:
-        ValueError: another image size.
+        ValueError: another image size, or a number below 1.
 
     Source: Radford, Metz and Chintala 2016; the initialisation: He et al. 2015.
     """
+    _check_positive(width=width, channels=channels)
     start, widths = _resolutions(image_size, width)
     layers: list[nn.Module] = [_preserving(nn.Conv2d(channels, width, 3, 1, 1)), nn.LeakyReLU(_SLOPE)]
     for fan_in, fan_out in pairwise(reversed(widths)):
@@ -163,10 +165,11 @@ def resnet(
         discriminator: (n, channels, image_size, image_size) -> (n,) logits.
 
     Raises:
-        ValueError: another image size.
+        ValueError: another image size, or a number below 1.
 
     Source: after Huang et al. 2024 (R3GAN) and Mescheder, Geiger and Nowozin 2018, made small.
     """
+    _check_positive(latent_dim=latent_dim, width=width, channels=channels)
     start, widths = _resolutions(image_size, width)
     blocks = len(widths)
     up: list[nn.Module] = [
@@ -214,7 +217,12 @@ class ConditionalGenerator(nn.Module):
         self.embedding = nn.Embedding(classes, embedding_dim)
 
     def forward(self, z: Tensor, labels: Tensor) -> Tensor:
-        """z (n, latent_dim) and labels (n,), integers from 0, to n samples."""
+        """z (n, latent_dim) and labels (n,), integers from 0, to n samples.
+
+        Raises ValueError for other labels; whether one is too large is checked on the CPU only, where
+        reading it costs no wait.
+        """
+        _check_labels(labels, len(z), self.embedding.num_embeddings)
         return self.generator(torch.cat([z, self.embedding(labels)], dim=1))
 
 
@@ -252,9 +260,26 @@ class ProjectionDiscriminator(nn.Module):
         nn.init.normal_(self.embedding.weight, 0.0, self.logit.in_features**-0.5)
 
     def forward(self, x: Tensor, labels: Tensor) -> Tensor:
-        """Samples (n, ...) and labels (n,), integers from 0, to logits (n,)."""
+        """Samples (n, ...) and labels (n,), integers from 0, to logits (n,).
+
+        Raises ValueError for other labels, as `ConditionalGenerator` does.
+        """
+        _check_labels(labels, len(x), self.embedding.num_embeddings)
         features = self.features(x)
         return self.logit(features)[:, 0] + (self.embedding(labels) * features).sum(dim=1)
+
+
+def _check_labels(labels: Tensor, n: int, classes: int) -> None:
+    # Labels of another shape would broadcast, without a word.
+    if labels.shape != (n,) or labels.dtype not in (torch.int32, torch.int64):
+        raise ValueError(
+            f"Each of {n} samples has one label: integers of shape ({n},); got {labels.dtype} of shape "
+            f"{tuple(labels.shape)}."
+        )
+    if labels.device.type == "cpu" and n and not (labels.min() >= 0 and labels.max() < classes):
+        raise ValueError(
+            f"Labels of {classes} classes go from 0 to {classes - 1}; got {labels.min()} to {labels.max()}."
+        )
 
 
 class MovingAverage(nn.Module):
@@ -264,15 +289,17 @@ class MovingAverage(nn.Module):
     min(decay, (1 + n)/(10 + n)), so that short runs do not keep the random start. Batch-norm statistics are
     averaged like weights, because those of the original belong to other weights; counts are copied (with
     `use_buffers=True`, `torch.optim.swa_utils.AveragedModel` averages counts and rounds them down for ever).
+    Of a spectrally normalised network the weights before division are averaged; what they are divided by is
+    found anew, by a step of the power method on the average at every update.
     No value is read on the host, so an update may stand in a captured CUDA step. The copy is in evaluation
-    mode, without gradients.
+    mode, without gradients, and stays so: `train()` does nothing.
 
     Args:
         network: the original, which stays as it is.
         decay: in [0, 1); 0.999 looks back over about 1000 updates.
 
     Raises:
-        ValueError: a decay outside [0, 1).
+        ValueError: a decay outside [0, 1), or a network without parameters and buffers.
 
     Source: the warm-up is that of TensorFlow's `ExponentialMovingAverage` with `num_updates`.
     """
@@ -283,27 +310,59 @@ class MovingAverage(nn.Module):
             raise ValueError(f"A moving average has a decay in [0, 1); with {decay} it would not follow.")
         self.decay = decay
         self.network = copy.deepcopy(network).requires_grad_(False)
-        some = next(chain(network.parameters(), network.buffers()))
+        some = next(iter(_tensors(network).values()), None)
+        if some is None:
+            raise ValueError("This network has no parameters and no buffers, so there is nothing to average.")
         self.register_buffer("updates", torch.zeros((), dtype=torch.int64, device=some.device))
-        self.eval()
+        super().train(False)
+
+    def train(self, mode: bool = True) -> "MovingAverage":
+        """Nothing: an average in training mode would move its batch-norm statistics by sampling."""
+        return self
 
     @torch.no_grad()
     def update(self, network: nn.Module) -> None:
-        """Follow the original, after a step of its optimiser."""
+        """Follow the original, after a step of its optimiser.
+
+        Raises ValueError for a network whose tensors have other names or shapes; then nothing has changed.
+        """
+        averages, currents = _tensors(self.network), _tensors(network)
+        if _shapes(averages) != _shapes(currents):
+            differing = sorted({name for name, _ in _shapes(averages) ^ _shapes(currents)})
+            raise ValueError(
+                f"A moving average follows the network it was made from; this one differs in {differing}."
+            )
         toward = (9 / (10 + self.updates)).clamp(min=1 - self.decay)
         self.updates += 1
-        for average, current in zip(_tensors(self.network), _tensors(network), strict=True):
+        for name, average in averages.items():
             if average.is_floating_point():
-                average.lerp_(current, toward.to(average.dtype))
+                average.lerp_(currents[name], toward.to(average.dtype))
             else:
-                average.copy_(current)
+                average.copy_(currents[name])
+        for module in self.network.modules():
+            if isinstance(module, nn.utils.parametrize.ParametrizationList):
+                module.train()
+                module()
+                module.eval()
 
     def forward(self, *args: Tensor) -> Tensor:
         return self.network(*args)
 
 
-def _tensors(network: nn.Module) -> chain[Tensor]:
-    return chain(network.parameters(), network.buffers())
+def _tensors(network: nn.Module) -> dict[str, Tensor]:
+    """Parameters and buffers by name, without those of parametrisations, which follow from the weights."""
+    own = {
+        id(buffer)
+        for module in network.modules()
+        if isinstance(module, nn.utils.parametrize.ParametrizationList)
+        for buffer in module.buffers()
+    }
+    tensors = chain(network.named_parameters(), network.named_buffers())
+    return {name: tensor for name, tensor in tensors if id(tensor) not in own}
+
+
+def _shapes(tensors: dict[str, Tensor]) -> set[tuple[str, torch.Size]]:
+    return {(name, tensor.shape) for name, tensor in tensors.items()}
 
 
 def pack(samples: Tensor, size: int) -> Tensor:
@@ -329,6 +388,12 @@ def pack(samples: Tensor, size: int) -> Tensor:
             f"{tuple(samples.shape)}."
         )
     return samples.reshape(len(samples) // size, size * samples.shape[1], *samples.shape[2:])
+
+
+def _check_positive(**sizes: int) -> None:
+    for name, size in sizes.items():
+        if size < 1:
+            raise ValueError(f"{name} must be at least 1; got {size}.")
 
 
 def _resolutions(image_size: int, width: int) -> tuple[int, list[int]]:

@@ -3,7 +3,7 @@
 import importlib.metadata
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
 from typing import TypeVar
@@ -33,7 +33,7 @@ class Session:
     profile: str
     device: torch.device
     seed: int
-    runs: Path
+    runs: Path = field(compare=False)  # a folder that was moved holds the same runs
 
     def pick(self, *, smoke: T, cpu: T, gpu: T) -> T:
         """The value for this profile: sizes and step counts differ, the code does not."""
@@ -70,7 +70,7 @@ def begin(lab: str, *, seed: int = 0, keep_on_drive: bool = False) -> Session:
     torch.manual_seed(seed)
     notebook_style()
 
-    runs, where = Path(os.environ.get("GANCOURSE_RUNS", "runs")), ""
+    runs, where = Path(os.environ.get("GANCOURSE_RUNS", "runs")).expanduser(), ""
     if keep_on_drive and DRIVE.is_dir():
         runs, where = DRIVE / "gancourse-runs", " · runs kept on Drive"
     elif keep_on_drive:

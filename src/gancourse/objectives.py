@@ -2,7 +2,8 @@
 
 Losses of the players of one game bear its name: `hinge_discriminator_loss` and `hinge_generator_loss`.
 `OBJECTIVES` collects the games so that one training step serves them all; the rows of the f-GAN table are in
-`gancourse.fgan`, penalties on the discriminator in `gancourse.penalties`. Nothing here calls a network.
+`gancourse.fgan`, penalties on the discriminator in `gancourse.penalties`. Nothing here calls a network. An
+empty batch is a ValueError everywhere.
 """
 
 from collections.abc import Callable
@@ -10,6 +11,20 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 from torch.nn.functional import relu, softplus
+
+
+def batch_mean(values: Tensor) -> Tensor:
+    """The mean of all values, a scalar. Raises ValueError for an empty batch, whose mean is NaN."""
+    if values.numel() == 0:
+        raise ValueError(f"A loss is a mean over samples, and this batch is empty: {tuple(values.shape)}.")
+    return values.mean()
+
+
+def _check_one_each(logits: Tensor) -> None:
+    if logits.ndim != 1 and (logits.ndim != 2 or logits.shape[1] != 1):
+        raise ValueError(
+            f"Each sample has one logit, shape (n,) or (n, 1); got logits of shape {tuple(logits.shape)}."
+        )
 
 
 def discriminator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
@@ -22,9 +37,14 @@ def discriminator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
     Returns:
         A scalar in nats, 0 for a perfect discriminator and log 4 for D = 1/2.
 
+    Raises:
+        ValueError: logits of another shape.
+
     Source: Goodfellow et al. 2014, Algorithm 1; the book's proposition value-is-cross-entropy.
     """
-    return softplus(-real_logits).mean() + softplus(fake_logits).mean()
+    for logits in (real_logits, fake_logits):
+        _check_one_each(logits)
+    return batch_mean(softplus(-real_logits)) + batch_mean(softplus(fake_logits))
 
 
 def soft_target_loss(logits: Tensor, target: float) -> Tensor:
@@ -44,7 +64,7 @@ def soft_target_loss(logits: Tensor, target: float) -> Tensor:
     """
     if not 0 <= target <= 1:
         raise ValueError(f"A soft target lies in [0, 1]; with {target} the loss is unbounded below.")
-    return (target * softplus(-logits) + (1 - target) * softplus(logits)).mean()
+    return batch_mean(target * softplus(-logits) + (1 - target) * softplus(logits))
 
 
 def minimax_generator_loss(fake_logits: Tensor) -> Tensor:
@@ -58,7 +78,7 @@ def minimax_generator_loss(fake_logits: Tensor) -> Tensor:
 
     Source: Goodfellow et al. 2014, equation 1.
     """
-    return -softplus(fake_logits).mean()
+    return -batch_mean(softplus(fake_logits))
 
 
 def nonsaturating_generator_loss(fake_logits: Tensor) -> Tensor:
@@ -72,7 +92,7 @@ def nonsaturating_generator_loss(fake_logits: Tensor) -> Tensor:
 
     Source: Goodfellow et al. 2014, section 3.
     """
-    return softplus(-fake_logits).mean()
+    return batch_mean(softplus(-fake_logits))
 
 
 def least_squares_discriminator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
@@ -87,7 +107,7 @@ def least_squares_discriminator_loss(real_logits: Tensor, fake_logits: Tensor) -
 
     Source: Mao et al. 2017, with a = 0 and b = 1.
     """
-    return ((real_logits - 1).square().mean() + fake_logits.square().mean()) / 2
+    return (batch_mean((real_logits - 1).square()) + batch_mean(fake_logits.square())) / 2
 
 
 def least_squares_generator_loss(fake_logits: Tensor) -> Tensor:
@@ -101,7 +121,7 @@ def least_squares_generator_loss(fake_logits: Tensor) -> Tensor:
 
     Source: Mao et al. 2017, with c = 1.
     """
-    return (fake_logits - 1).square().mean() / 2
+    return batch_mean((fake_logits - 1).square()) / 2
 
 
 def hinge_discriminator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
@@ -116,7 +136,7 @@ def hinge_discriminator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor
 
     Source: Lim and Ye 2017; Miyato et al. 2018.
     """
-    return relu(1 - real_logits).mean() + relu(1 + fake_logits).mean()
+    return batch_mean(relu(1 - real_logits)) + batch_mean(relu(1 + fake_logits))
 
 
 def hinge_generator_loss(fake_logits: Tensor) -> Tensor:
@@ -130,7 +150,7 @@ def hinge_generator_loss(fake_logits: Tensor) -> Tensor:
 
     Source: Lim and Ye 2017; Miyato et al. 2018.
     """
-    return -fake_logits.mean()
+    return -batch_mean(fake_logits)
 
 
 def wasserstein_discriminator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
@@ -147,7 +167,7 @@ def wasserstein_discriminator_loss(real_logits: Tensor, fake_logits: Tensor) -> 
 
     Source: Arjovsky, Chintala and Bottou 2017, Algorithm 1.
     """
-    return fake_logits.mean() - real_logits.mean()
+    return batch_mean(fake_logits) - batch_mean(real_logits)
 
 
 def wasserstein_generator_loss(fake_logits: Tensor) -> Tensor:
@@ -161,7 +181,7 @@ def wasserstein_generator_loss(fake_logits: Tensor) -> Tensor:
 
     Source: Arjovsky, Chintala and Bottou 2017, Algorithm 1.
     """
-    return -fake_logits.mean()
+    return -batch_mean(fake_logits)
 
 
 def relativistic_discriminator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
@@ -175,11 +195,11 @@ def relativistic_discriminator_loss(real_logits: Tensor, fake_logits: Tensor) ->
         A scalar in nats, log 2 for a D that tells nothing apart.
 
     Raises:
-        ValueError: shapes that differ.
+        ValueError: shapes that differ or are others.
 
     Source: Jolicoeur-Martineau 2019; Huang et al. 2024 (R3GAN), who call it RpGAN.
     """
-    return softplus(-_differences(real_logits, fake_logits)).mean()
+    return batch_mean(softplus(-_differences(real_logits, fake_logits)))
 
 
 def relativistic_generator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
@@ -195,11 +215,11 @@ def relativistic_generator_loss(real_logits: Tensor, fake_logits: Tensor) -> Ten
         A scalar in nats, log 2 for a D that tells nothing apart.
 
     Raises:
-        ValueError: shapes that differ, or no real logits.
+        ValueError: shapes that differ or are others, or no real logits.
 
     Source: Jolicoeur-Martineau 2019; Huang et al. 2024 (R3GAN), who call it RpGAN.
     """
-    return softplus(_differences(real_logits, fake_logits)).mean()
+    return batch_mean(softplus(_differences(real_logits, fake_logits)))
 
 
 def _differences(real_logits: Tensor | None, fake_logits: Tensor) -> Tensor:
@@ -211,6 +231,7 @@ def _differences(real_logits: Tensor | None, fake_logits: Tensor) -> Tensor:
             f"A relativistic loss compares pairs: real logits of shape {tuple(real_logits.shape)} and fake "
             f"logits of shape {tuple(fake_logits.shape)} must have the same shape."
         )
+    _check_one_each(fake_logits)
     return real_logits - fake_logits
 
 

@@ -7,6 +7,7 @@ No function here changes a `.grad`, and only the last two change a network.
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import TypeVar
 
 import torch
@@ -14,7 +15,15 @@ from torch import Tensor, nn
 
 Network = TypeVar("Network", bound=nn.Module)
 
-_BATCH_NORM = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+_BATCH_NORM = nn.modules.batchnorm._BatchNorm
+_NORMALISATIONS = (
+    nn.modules.batchnorm._NormBase,  # batch and instance norm
+    nn.LayerNorm,
+    nn.GroupNorm,
+    nn.RMSNorm,
+    nn.LocalResponseNorm,
+    nn.CrossMapLRN2d,
+)
 
 
 def input_gradients(logits: Tensor, samples: Tensor) -> Tensor:
@@ -22,7 +31,7 @@ def input_gradients(logits: Tensor, samples: Tensor) -> Tensor:
 
     Args:
         logits: D(samples), shape (n,) or (n, 1), each depending on its own sample only.
-        samples: shape (n, ...), with `requires_grad` set before D was called.
+        samples: shape (n, ...), n > 0, with `requires_grad` set before D was called.
 
     Returns:
         Shape (n, d), all dimensions of an example in one row.
@@ -31,10 +40,10 @@ def input_gradients(logits: Tensor, samples: Tensor) -> Tensor:
         ValueError: wrong shapes, or logits that do not depend on the samples.
     """
     n = len(samples)
-    if samples.ndim < 2 or logits.shape not in ((n,), (n, 1)):
+    if samples.ndim < 2 or n == 0 or logits.shape not in ((n,), (n, 1)):
         raise ValueError(
-            f"Each of n samples, shape (n, ...), has one logit, shape (n,) or (n, 1); got samples of shape "
-            f"{tuple(samples.shape)} and logits of shape {tuple(logits.shape)}."
+            f"Each of n > 0 samples, shape (n, ...), has one logit, shape (n,) or (n, 1); got samples of "
+            f"shape {tuple(samples.shape)} and logits of shape {tuple(logits.shape)}."
         )
     gradients = None
     if samples.requires_grad and logits.requires_grad:
@@ -55,6 +64,8 @@ def zero_centered_penalty(logits: Tensor, samples: Tensor, gamma: float) -> Tens
         real.requires_grad_()
         real_logits = D(real)
         loss = discriminator_loss(real_logits, fake_logits) + zero_centered_penalty(real_logits, real, gamma)
+
+    It sees logits, not the network, so batch norm in D goes unnoticed: use a D without it.
 
     Args:
         logits: D(samples), shape (n,) or (n, 1).
@@ -84,7 +95,8 @@ def gradient_penalty(
     The k-th real sample is joined with the k-th generated one, an independent pair.
 
     Args:
-        critic: maps (n, ...) to (n,) or (n, 1); `lambda x: critic(x, labels)` where there are labels.
+        critic: maps (n, ...) to (n,) or (n, 1); where there are labels, `partial(critic, labels=labels)` from
+            functools. In a lambda, batch norm goes unnoticed.
         real: real samples, shape (n, ...).
         fake: as many generated ones of the same shape; no gradient reaches the generator.
         weight: the paper's lambda, at least 0.
@@ -94,7 +106,8 @@ def gradient_penalty(
         A scalar, the mean over examples, the norm being that over all other dimensions.
 
     Raises:
-        ValueError: shapes that differ, a negative weight, or a critic with batch norm in training mode.
+        ValueError: shapes that differ, no samples, samples that are not floating point, a negative weight, or
+            a critic whose batch norm reads the batch: in training mode, or without running statistics.
 
     Source: Gulrajani et al. 2017, Algorithm 1.
     """
@@ -103,8 +116,12 @@ def gradient_penalty(
             f"Each real sample is joined with a generated one: real {tuple(real.shape)} and fake "
             f"{tuple(fake.shape)} must have the same shape."
         )
-    if isinstance(critic, nn.Module) and any(
-        isinstance(module, _BATCH_NORM) and module.training for module in critic.modules()
+    if not (real.is_floating_point() and fake.is_floating_point()):
+        raise ValueError(f"Samples must be floating point; got {real.dtype} and {fake.dtype}.")
+    network = critic.func if isinstance(critic, partial) else critic
+    if isinstance(network, nn.Module) and any(
+        isinstance(module, _BATCH_NORM) and (module.training or module.running_mean is None)
+        for module in network.modules()
     ):
         raise ValueError(
             "This critic has batch norm, which ties the examples of a batch together, so there is no "
@@ -137,31 +154,39 @@ def clip_weights(network: nn.Module, bound: float) -> None:
 def spectral_norm(network: Network) -> Network:
     """Divide every weight matrix of a network by its largest singular value, from now on, in place.
 
-    A convolution counts as the matrix (out, in x height x width), the paper's convention, so it may still
-    stretch its input, by at most the square root of the number of windows a pixel lies in. Embeddings count.
-    One step of the power method refines the estimate at every forward pass in training mode, in the
+    A convolution of any dimension counts as the matrix (out, in x window), the paper's convention, so it may
+    still stretch its input, by at most the square root of the number of windows a pixel lies in. Embeddings
+    count. One step of the power method refines the estimate at every forward pass in training mode, in the
     generator's step as well; in evaluation mode nothing moves.
 
     Returns:
         The same network.
 
     Raises:
-        ValueError: a network without weight matrices, with batch norm, which scales activations up again, or
-            with a layer that is normalised already.
+        ValueError: a network without weight matrices, with a weight matrix in another kind of layer, with a
+            normalisation, which scales activations up again, or with a layer that is normalised already. The
+            network is then as it was.
 
     Source: Miyato et al. 2018.
     """
-    layers = [
-        module
-        for module in network.modules()
-        if isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d | nn.Embedding)
-    ]
+    modules = list(network.modules())
+    if any(nn.utils.parametrize.is_parametrized(module) for module in modules):
+        raise ValueError("The weights of this network are parametrised already: apply spectral norm once.")
+    for module in modules:
+        if isinstance(module, _NORMALISATIONS):
+            raise ValueError(
+                f"{type(module).__name__} scales up what spectral norm bounds: use a network without it."
+            )
+    layers = [m for m in modules if isinstance(m, nn.Linear | nn.modules.conv._ConvNd | nn.Embedding)]
+    bounded = {id(layer.weight) for layer in layers}
+    for name, parameter in network.named_parameters():
+        if parameter.ndim > 1 and id(parameter) not in bounded:
+            raise ValueError(
+                f"Spectral norm bounds linear layers, convolutions and embeddings, but not {name} of shape "
+                f"{tuple(parameter.shape)}: use a network without it."
+            )
     if not layers:
         raise ValueError("Spectral norm needs weight matrices, and this network has none.")
-    if any(isinstance(module, _BATCH_NORM) for module in network.modules()):
-        raise ValueError("Batch norm scales up what spectral norm bounds: use a network without it.")
-    if any(nn.utils.parametrize.is_parametrized(layer, "weight") for layer in layers):
-        raise ValueError("The weights of this network are parametrised already: apply spectral norm once.")
     for layer in layers:
         nn.utils.parametrizations.spectral_norm(layer)
     return network

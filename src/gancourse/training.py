@@ -6,10 +6,7 @@ in a `State`, so a run that was killed continues from its last checkpoint as if 
 
 import contextlib
 import dataclasses
-import hashlib
-import inspect
-import io
-import os
+import random
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -23,72 +20,28 @@ from tqdm.auto import tqdm
 
 from gancourse import products
 from gancourse.capture import SHORTEST, Captured, CudaGraphs, Graphs
+from gancourse.checkpoints import Keeper, State, device_of, reads
 
 FLUSH = 50
+FLUSH_SECONDS = 0.5
 CHECKPOINT_SECONDS = 15.0
 PRECISIONS = ("float32", "bfloat16")
-_MAGIC = b"gancourse checkpoint 1\n"
-
-
-class CheckpointError(RuntimeError):
-    """A checkpoint that cannot be read; it is left as it is."""
 
 
 class TrainingDiverged(RuntimeError):
-    """A quantity of the step became NaN or infinite."""
+    """A quantity of the step became NaN or infinite.
+
+    Attributes:
+        run: the `Run` up to the step before, to look at.
+    """
+
+    run: "Run"
 
 
 class Sampler(Protocol):
     """A law that can be sampled, such as those in `gancourse.targets`."""
 
     def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor: ...
-
-
-class State:
-    """Everything that changes while a model trains: networks, optimisers, random generators, tensors.
-
-    `State(generator=G, discriminator=D, optimizer=Adam(...))` gives `state.generator` and so on.
-
-    Raises:
-        TypeError: a part that cannot be saved and restored.
-    """
-
-    def __init__(self, **parts: nn.Module | torch.optim.Optimizer | torch.Generator | Tensor):
-        for name, part in parts.items():
-            if not isinstance(part, torch.Generator | Tensor) and not hasattr(part, "load_state_dict"):
-                raise TypeError(
-                    f"'{name}' is a {type(part).__name__}; a state holds networks, optimisers, schedulers, "
-                    "random generators and tensors. Keep constants outside."
-                )
-        self.__dict__.update(parts)
-
-    def state_dict(self) -> dict[str, Any]:
-        """All parts as plain tensors and numbers."""
-        saved = {}
-        for name, part in vars(self).items():
-            if isinstance(part, torch.Generator):
-                saved[name] = part.get_state()
-            elif isinstance(part, nn.Module):
-                # Whether dropout and batch norm are in training mode changes what a step does as well.
-                modes = [module.training for module in part.modules()]
-                saved[name] = {"weights": part.state_dict(), "training": modes}
-            else:
-                saved[name] = part if isinstance(part, Tensor) else part.state_dict()
-        return saved
-
-    def load_state_dict(self, saved: dict[str, Any]) -> None:
-        """Put all parts back in place."""
-        for name, part in vars(self).items():
-            if isinstance(part, torch.Generator):
-                part.set_state(saved[name].cpu())
-            elif isinstance(part, nn.Module):
-                part.load_state_dict(saved[name]["weights"])
-                for module, training in zip(part.modules(), saved[name]["training"], strict=True):
-                    module.training = training
-            elif isinstance(part, Tensor):
-                part.data.copy_(saved[name])
-            else:
-                part.load_state_dict(saved[name])
 
 
 Step = Callable[[State, Tensor], dict[str, Tensor]]
@@ -144,42 +97,47 @@ def run(
         steps: how many steps the whole run has.
         batch_size: examples in a batch.
         name: what the progress bar and the folder of the run are called.
-        folder: where runs are kept. A run is identified by the source of its step, the start values in
-            `state`, data, batch size, steps, seed and precision: the same run continues where it stopped, a
-            changed one starts afresh beside it. None keeps nothing.
+        folder: where runs are kept. A run is identified by all that decides how it ends: the code of step and
+            snapshot with everything that they reach (see `gancourse.fingerprint`), the start values in
+            `state`, data, batch size, steps, seed and precision. The same run continues where it stopped,
+            also when its cell is run again after an interruption; a changed one starts afresh beside it. None
+            keeps nothing.
         seed: of the batches.
         precision: "bfloat16" lets the networks in `state` multiply in bfloat16 while a step calls them.
             Weights, what the networks return, losses, penalties, optimisers and snapshots stay in float32.
             Where the hardware has no such instructions, one line says so and all is float32.
-        snapshot: called without gradients after the steps in `snapshot_at` (0 is before the first).
+        snapshot: called without gradients after the steps in `snapshot_at` (0 is before the first); returns a
+            tensor. The networks' training modes are put back after it.
         snapshot_at: steps at which to call it.
         checkpoint_seconds: at least so many seconds between two checkpoints.
 
     Raises:
         TrainingDiverged: a recorded quantity is NaN or infinite; names the step and what to try.
-        CheckpointError: the run's checkpoint is damaged; it is not overwritten.
-        ValueError: no steps, an empty batch, an unknown precision, or a step that does not return scalars.
+        CheckpointError: the run's checkpoint is damaged, and is not overwritten; or none can be written.
+        ValueError: no steps, an empty batch, no data, an unknown precision, a snapshot outside the run, or a
+            step that does not return scalars.
+        TypeError: data that cannot be drawn from.
     """
     if steps < 1 or batch_size < 1:
         raise ValueError(f"Training needs at least one step and one example; got {steps=}, {batch_size=}.")
     if precision not in PRECISIONS:
         raise ValueError(f"The precision is one of {', '.join(PRECISIONS)}; got {precision!r}.")
-    device = data.device if isinstance(data, Tensor) else _device(state)
+    _check_data(data)
+    device = data.device if isinstance(data, Tensor) else device_of(state)
     if precision == "bfloat16" and not has_bfloat16(device):
         print(f"{name}: this {device.type.upper()} does not multiply in bfloat16, so all is float32")
         precision = "float32"
     batches = torch.Generator(device).manual_seed(seed)
-    at = {int(number) for number in snapshot_at} if snapshot is not None else set()
+    at = {int(number) for number in snapshot_at}
+    if at and (snapshot is None or not at <= set(range(steps + 1))):
+        raise ValueError(f"Snapshots need a function and steps from 0 to {steps}; got {sorted(at)}.")
     progress = _Progress(state, batches)
-    path = None
+    keeper = None
     if folder is not None:
-        path = _place(
-            Path(folder), name, _fingerprint(step, state, data, (steps, batch_size, seed, precision))
-        )
-        progress.load(path)
+        settings = (name, steps, batch_size, seed, precision, sorted(at))
+        keeper = Keeper(Path(folder), name, progress, (step, snapshot, data, settings))
+        keeper.begin(steps)
     resumed_at = progress.done
-    if 0 in at and progress.done == 0:
-        progress.take_snapshot(snapshot)
 
     def advance(real: Tensor) -> Tensor:
         with _computing_in(precision, state, device):
@@ -187,14 +145,18 @@ def run(
 
     graphs = _graphs(device)
     if graphs is not None and steps - progress.done >= SHORTEST:
-        advance = Captured(advance, vars(state), lambda: _constants(step), _plainly(name), graphs)
+        constants = lambda: reads(state, step).hexdigest()  # noqa: E731
+        advance = Captured(advance, vars(state), constants, _plainly(name), graphs)
 
     buffer: list[Tensor] = []
-    saved_at = time.monotonic()
+    saved_at = flushed_at = time.monotonic()
     with (
+        keeper or contextlib.nullcontext(),
         _fast_products(precision, state, batch_size, device),
         tqdm(total=steps, initial=progress.done, desc=name, unit="step", mininterval=0.5, leave=False) as bar,
     ):
+        if 0 in at and progress.done == 0:
+            progress.take_snapshot(snapshot)
         for number in range(progress.done + 1, steps + 1):
             if isinstance(data, Tensor):
                 chosen = torch.randint(len(data), (batch_size,), generator=batches, device=device)
@@ -203,7 +165,8 @@ def run(
                 real = data.sample(batch_size, generator=batches)
             buffer.append(advance(real))
             # Values stay on the device until a flush: reading each at once would stall a GPU at every step.
-            if len(buffer) == FLUSH or number == steps or number in at:
+            late = time.monotonic() - flushed_at >= FLUSH_SECONDS
+            if len(buffer) == FLUSH or late or number == steps or number in at:
                 progress.record(buffer)
                 bar.update(len(buffer))
                 bar.set_postfix({key: f"{values[-1]:.3f}" for key, values in progress.history.items()})
@@ -211,11 +174,11 @@ def run(
                 if number in at:
                     progress.take_snapshot(snapshot)
                 due = time.monotonic() - saved_at >= checkpoint_seconds
-                if path is not None and (due or number == steps):
-                    progress.save(path)
+                if keeper is not None and (due or number == steps):
+                    keeper.save()
                     saved_at = time.monotonic()
-    history = {key: np.asarray(values) for key, values in progress.history.items()}
-    return Run(history, progress.snapshots, path.parent if path else None, resumed_at)
+                flushed_at = time.monotonic()
+    return progress.result(keeper.path.parent if keeper else None, resumed_at)
 
 
 class _Progress:
@@ -227,8 +190,16 @@ class _Progress:
         self.history: dict[str, list[float]] = {}
         self.snapshots: dict[int, Tensor] = {}
 
-    def row(self, values: dict[str, Tensor]) -> Tensor:
+    def result(self, folder: Path | None = None, resumed_at: int = 0) -> Run:
+        history = {key: np.asarray(values) for key, values in self.history.items()}
+        return Run(history, self.snapshots, folder, resumed_at)
+
+    def row(self, values: dict[str, Tensor | float]) -> Tensor:
         """One step's quantities as a vector on the device."""
+        if not isinstance(values, dict):
+            raise ValueError(
+                f"A step returns named scalars, as in return {{'loss': loss}}; got a {type(values).__name__}."
+            )
         if not self.history:
             self.history = {key: [] for key in values}
         if list(values) != list(self.history) or not values:
@@ -236,75 +207,88 @@ class _Progress:
                 f"A step returns the same named scalars each time, at least one; got {list(values)}, "
                 f"first {list(self.history)}."
             )
-        tensors = [torch.as_tensor(value).detach() for value in values.values()]
-        wrong = [key for key, value in zip(values, tensors, strict=True) if value.numel() != 1]
-        if wrong:
-            raise ValueError(f"A step returns scalars to record; {wrong[0]!r} has more than one number.")
-        return torch.stack([value.reshape(()).to(torch.float64) for value in tensors])
+        for key, value in values.items():
+            if not isinstance(value, Tensor | int | float | np.number):
+                raise ValueError(f"A step returns numbers to record; {key!r} is a {type(value).__name__}.")
+            if isinstance(value, Tensor) and value.numel() != 1:
+                raise ValueError(f"A step returns scalars to record; {key!r} has more than one number.")
+        device = self.batches.device
+        return torch.stack(
+            [
+                value.detach().reshape(()).to(device, torch.float64)
+                if isinstance(value, Tensor)
+                else torch.full((), float(value), dtype=torch.float64, device=device)
+                for value in values.values()
+            ]
+        )
 
     def record(self, rows: list[Tensor]) -> None:
         """Move buffered rows to the host, stopping at the first that is not finite."""
         table = torch.stack(rows).cpu().numpy()
         finite = np.isfinite(table)
-        if not finite.all():
-            row, column = np.argwhere(~finite)[0]
-            quantity = list(self.history)[column]
-            raise TrainingDiverged(
-                f"Step {self.done + row + 1}: '{quantity}' is {table[row, column]}. Try a smaller learning "
-                "rate, look for a logarithm of a probability where a logit belongs, check the data for NaN."
-            )
-        for values, column in zip(self.history.values(), table.T, strict=True):
+        good = len(table) if finite.all() else int(np.argwhere(~finite)[0, 0])
+        for values, column in zip(self.history.values(), table[:good].T, strict=True):
             values.extend(column.tolist())
-        self.done += len(rows)
+        self.done += good
+        if good < len(table):
+            column = int(np.argwhere(~finite[good])[0, 0])
+            error = TrainingDiverged(
+                f"Step {self.done + 1}: '{list(self.history)[column]}' is {table[good, column]}. Try a "
+                "smaller learning rate, look for a logarithm of a probability where a logit belongs, check "
+                "the data for NaN."
+            )
+            error.run = self.result()
+            raise error
 
     def take_snapshot(self, snapshot: Callable[[State], Tensor]) -> None:
+        networks = [part for part in vars(self.state).values() if isinstance(part, nn.Module)]
+        modes = [(module, module.training) for network in networks for module in network.modules()]
         with torch.no_grad():
-            self.snapshots[self.done] = snapshot(self.state).detach().cpu()
+            taken = snapshot(self.state)
+        for module, training in modes:
+            module.training = training
+        if not isinstance(taken, Tensor):
+            raise ValueError(f"A snapshot is a tensor; got a {type(taken).__name__}.")
+        self.snapshots[self.done] = taken.detach().cpu().clone()
 
-    def save(self, path: Path) -> None:
-        """Replace the checkpoint in one motion: a kill at any instant leaves the previous one whole."""
-        content = {
+    def content(self) -> dict[str, Any]:
+        """All of it as plain tensors and numbers."""
+        kind, key, *rest = np.random.get_state()
+        return {
             "done": self.done,
             "state": self.state.state_dict(),
             "batches": self.batches.get_state(),
             "random": torch.get_rng_state(),
             "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+            "python": random.getstate(),
+            "numpy": (kind, key.tolist(), *rest),
             "history": {
                 key: torch.tensor(values, dtype=torch.float64) for key, values in self.history.items()
             },
             "snapshots": self.snapshots,
         }
-        payload = io.BytesIO()
-        torch.save(content, payload)
-        body = payload.getvalue()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        half = path.with_suffix(".half")
-        with half.open("wb") as file:
-            file.write(_MAGIC + hashlib.sha256(body).digest() + body)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(half, path)
 
-    def load(self, path: Path) -> None:
-        """Continue from a checkpoint when there is one."""
-        if not path.exists():
-            return
-        text = path.read_bytes()
-        body = text[len(_MAGIC) + 32 :]
-        if text[: len(_MAGIC)] != _MAGIC or hashlib.sha256(body).digest() != text[len(_MAGIC) :][:32]:
-            raise CheckpointError(
-                f"The checkpoint {path} is damaged: its content does not match its checksum. It is left as "
-                "it is; move or delete it to train this run from the start."
-            )
-        content = torch.load(io.BytesIO(body), map_location="cpu", weights_only=True)
+    def restore(self, content: dict[str, Any]) -> None:
+        """Go on from what `content` returned."""
         self.state.load_state_dict(content["state"])
         self.batches.set_state(content["batches"])
         torch.set_rng_state(content["random"])
         if torch.cuda.is_available() and content["cuda"]:
             torch.cuda.set_rng_state_all(content["cuda"])
+        random.setstate(content["python"])
+        np.random.set_state(content["numpy"])
         self.done = content["done"]
         self.history = {key: values.tolist() for key, values in content["history"].items()}
         self.snapshots = content["snapshots"]
+
+
+def _check_data(data: Tensor | Sampler) -> None:
+    if isinstance(data, Tensor) and len(data) == 0:
+        raise ValueError("The data hold no example.")
+    if not isinstance(data, Tensor) and not hasattr(data, "sample"):
+        raise TypeError(
+            f"Data are a tensor of examples or have `.sample(n, generator)`; got a {type(data).__name__}."
+        )
 
 
 def has_bfloat16(device: torch.device) -> bool:
@@ -340,7 +324,7 @@ def _computing_in(precision: str, state: State, device: torch.device) -> Iterato
 
     def end(network: nn.Module, inputs: Any, output: Any) -> Any:
         contexts.pop().__exit__(None, None, None)
-        return output.float() if isinstance(output, Tensor) and output.dtype == torch.bfloat16 else output
+        return _as_float32(output)
 
     with contextlib.ExitStack() as hooks:
         parts = {id(part): part for part in vars(state).values()} if precision == "bfloat16" else {}
@@ -350,96 +334,18 @@ def _computing_in(precision: str, state: State, device: torch.device) -> Iterato
         yield
 
 
+def _as_float32(output: Any) -> Any:
+    """A network's output, alone or within tuples, lists and dictionaries, in float32."""
+    if isinstance(output, dict):
+        return {key: _as_float32(value) for key, value in output.items()}
+    if type(output) in (list, tuple):
+        return type(output)(_as_float32(value) for value in output)
+    return output.float() if isinstance(output, Tensor) and output.dtype == torch.bfloat16 else output
+
+
 def _graphs(device: torch.device) -> Graphs | None:
     return CudaGraphs() if device.type == "cuda" else None
 
 
 def _plainly(name: str) -> Callable[[str], None]:
-    return lambda reason: print(f"{name}: steps are not recorded as a CUDA graph: {reason}")
-
-
-def _constants(step: Step) -> str:
-    """What a step reads besides its arguments; empty where its source cannot be found."""
-    try:
-        return repr(_meaning(step, set()))
-    except OSError:
-        return ""
-
-
-def _device(state: State) -> torch.device:
-    for part in vars(state).values():
-        if isinstance(part, nn.Module):
-            for tensor in part.parameters():
-                return tensor.device
-    return torch.device("cpu")
-
-
-def _place(folder: Path, name: str, key: str) -> Path:
-    """The checkpoint's path, with a line that says whether this run continues, is new or replaces none."""
-    stem = "-".join(name.split())
-    path = folder / f"{stem}-{key}" / "checkpoint.pt"
-    others = sorted(other for other in folder.glob(f"{stem}-*/checkpoint.pt") if other != path)
-    others = [other for other in others if other.parent.name.rpartition("-")[0] == stem]
-    if path.exists():
-        print(f"{name}: continuing the run in {path.parent}")
-    elif others:
-        print(
-            f"{name}: something changed, so training starts afresh; "
-            f"{len(others)} earlier run(s) kept in {folder}"
-        )
-    return path
-
-
-def _fingerprint(step: Step, state: State, data: Tensor | Sampler, settings: tuple[Any, ...]) -> str:
-    """Hash of all that decides how a run ends."""
-    digest = hashlib.sha256(repr(settings).encode())
-    # Two activations, or two optimisers, can have equal state dicts: their descriptions tell them apart.
-    forms = [repr(part) if isinstance(part, nn.Module) else type(part) for part in vars(state).values()]
-    for part in (_meaning(step, set()), state.state_dict(), forms, data):
-        _absorb(digest, part)
-    return digest.hexdigest()[:12]
-
-
-def _meaning(function: Callable, seen: set[str]) -> list[Any]:
-    """Source of a function and of what it names in its own module: functions in full, constants by value."""
-    if function.__qualname__ in seen:
-        return []
-    seen.add(function.__qualname__)
-    found: list[Any] = [inspect.getsource(function)]
-    names = inspect.getclosurevars(function)
-    for name, value in sorted({**names.globals, **names.nonlocals}.items()):
-        if inspect.isfunction(value) and value.__module__ == function.__module__:
-            found += _meaning(value, seen)
-        elif isinstance(value, bool | int | float | str | tuple | Tensor) or _is_named(value):
-            found += [name, value]
-    return found
-
-
-def _is_named(value: Any) -> bool:
-    """Whether a value that a step uses is a library function or a record of such, as an objective is."""
-    return inspect.isfunction(value) or (dataclasses.is_dataclass(value) and not isinstance(value, type))
-
-
-def _absorb(digest: "hashlib._Hash", value: Any) -> None:
-    if isinstance(value, Tensor):
-        array = value.detach().cpu().contiguous()
-        digest.update(f"{array.dtype}{tuple(array.shape)}".encode())
-        digest.update(array.flatten().view(torch.uint8).numpy().tobytes())
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            digest.update(repr(key).encode())
-            _absorb(digest, item)
-    elif isinstance(value, list | tuple):
-        for item in value:
-            _absorb(digest, item)
-    elif inspect.isfunction(value):
-        # By name and closure, never by repr, which holds an address that the next process does not have.
-        digest.update(f"{value.__module__}.{value.__qualname__}".encode())
-        for cell in inspect.getclosurevars(value).nonlocals.items():
-            _absorb(digest, cell)
-    elif dataclasses.is_dataclass(value):
-        digest.update(type(value).__qualname__.encode())
-        for field in dataclasses.fields(value):
-            _absorb(digest, getattr(value, field.name))
-    else:
-        digest.update(repr(value).encode())
+    return lambda reason: print(f"{name}: steps are plain, not a recorded CUDA graph: {reason}")

@@ -1,0 +1,310 @@
+"""What a training run keeps: everything that changes, in checkpoints that a kill cannot break."""
+
+import glob
+import hashlib
+import io
+import os
+import time
+import weakref
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+from torch.optim.optimizer import register_optimizer_step_post_hook
+
+from gancourse.fingerprint import Fingerprint
+
+_MAGIC = b"gancourse checkpoint 2\n"
+
+
+class CheckpointError(RuntimeError):
+    """A checkpoint that cannot be read; it is left as it is."""
+
+
+class State:
+    """Everything that changes while a model trains: networks, optimisers, random generators, tensors.
+
+    `State(generator=G, discriminator=D, optimizer=Adam(...))` gives `state.generator` and so on. A step may
+    put further tensors in.
+
+    Raises:
+        TypeError: a part that cannot be saved and restored.
+    """
+
+    def __init__(self, **parts: nn.Module | torch.optim.Optimizer | torch.Generator | Tensor):
+        for name, part in parts.items():
+            setattr(self, name, part)
+
+    def __setattr__(self, name: str, part: nn.Module | torch.optim.Optimizer | torch.Generator | Tensor):
+        if not isinstance(part, torch.Generator | Tensor) and not hasattr(part, "load_state_dict"):
+            raise TypeError(
+                f"'{name}' is a {type(part).__name__}; a state holds networks, optimisers, schedulers, "
+                "random generators and tensors. Keep constants outside."
+            )
+        super().__setattr__(name, part)
+
+    def state_dict(self) -> dict[str, Any]:
+        """All parts as plain tensors and numbers."""
+        return {name: _plain(_saved(part)) for name, part in vars(self).items()}
+
+    def load_state_dict(self, saved: dict[str, Any]) -> None:
+        """Put all parts back in place; tensors that a step has put in since are made anew."""
+        device = device_of(self)
+        for name in saved.keys() - vars(self).keys():
+            setattr(self, name, saved[name]["tensor"].to(device))
+        for name, part in vars(self).items():
+            _restore(part, saved[name])
+
+
+def _saved(part: Any) -> Any:
+    if isinstance(part, torch.Generator):
+        return {"generator": part.get_state()}
+    if isinstance(part, nn.Module):
+        weights = part.state_dict()
+        return {
+            "weights": weights,
+            "buffers": {name: value for name, value in part.named_buffers() if name not in weights},
+            "gradients": {name: value.grad for name, value in part.named_parameters()},
+            # Whether dropout and batch norm are in training mode changes what a step does as well.
+            "training": [module.training for module in part.modules()],
+        }
+    if isinstance(part, Tensor):
+        return {"tensor": part.detach(), "gradient": part.grad if part.is_leaf else None}
+    return part.state_dict()
+
+
+@torch.no_grad()
+def _restore(part: Any, saved: Any) -> None:
+    if isinstance(part, torch.Generator):
+        part.set_state(saved["generator"].cpu())
+    elif isinstance(part, nn.Module):
+        part.load_state_dict(saved["weights"])
+        for name, value in part.named_buffers():
+            if name in saved["buffers"]:
+                value.copy_(saved["buffers"][name])
+        for name, value in part.named_parameters():
+            _put_gradient(value, saved["gradients"][name])
+        for module, training in zip(part.modules(), saved["training"], strict=True):
+            module.training = training
+    elif isinstance(part, Tensor):
+        if part.shape == saved["tensor"].shape:
+            part.data.copy_(saved["tensor"])
+        else:
+            part.data = saved["tensor"].to(part.device)
+        if part.is_leaf:
+            _put_gradient(part, saved["gradient"])
+    else:
+        part.load_state_dict(saved)
+
+
+def _put_gradient(tensor: Tensor, gradient: Tensor | None) -> None:
+    tensor.grad = None if gradient is None else gradient.to(tensor.device)
+
+
+def _plain(value: Any) -> Any:
+    """The same with numpy's numbers and arrays as Python's and PyTorch's, which load without running code."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(_plain(item) for item in value)
+    if isinstance(value, np.ndarray):
+        return torch.from_numpy(value)
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def device_of(state: State) -> torch.device:
+    """Where the networks of a state are."""
+    for part in vars(state).values():
+        if isinstance(part, nn.Module):
+            for tensor in part.parameters():
+                return tensor.device
+    return torch.device("cpu")
+
+
+# Of every state that a run left behind: the run's name, what it read, its start and its end, as hashes.
+_LEFT: "weakref.WeakKeyDictionary[State, tuple[str, str, str, str]]" = weakref.WeakKeyDictionary()
+
+
+class Progress(Protocol):
+    """The part of a run that a checkpoint holds."""
+
+    state: State
+    done: int
+
+    def content(self) -> dict[str, Any]:
+        """All of it as plain tensors and numbers."""
+
+    def restore(self, content: dict[str, Any]) -> None:
+        """Go on from what `content` returned."""
+
+
+class Keeper:
+    """Keeps a run in its folder. Within its context it also remembers how the run left its state.
+
+    Args:
+        folder: where all runs are kept.
+        name: of the run.
+        progress: what is kept.
+        read: what decides how the run ends besides the state, the step first.
+    """
+
+    def __init__(self, folder: Path, name: str, progress: Progress, read: tuple[Any, ...]):
+        if not name or {"/", "\\"} & set(name):
+            raise ValueError(f"A run's name names a folder, so it has letters and no slashes; got {name!r}.")
+        self.folder, self.name, self.progress = folder, name, progress
+        self.step, self.told = read[0], set[str]()
+        for key, part in vars(progress.state).items():
+            if isinstance(part, nn.Module) and any(is_lazy(value) for value in part.parameters()):
+                raise ValueError(f"'{key}' has layers without sizes yet; call it on a batch before training.")
+        found = reads(progress.state, *read)
+        if found.unread:
+            self.tell(f"changes in {', '.join(sorted(found.unread))} go unnoticed")
+        self.code, self.start = found.hexdigest(), _hash_of(vars(progress.state))
+        self.stem = "-".join(name.split())
+        before, code, start, end = _LEFT.get(progress.state, ("", "", "", ""))
+        self.goes_on = before == name and end == _learned(progress.state)  # the state is as that run left it
+        if self.goes_on and code == self.code and self.path_from(start).exists():  # its cell was run again
+            self.start = start
+        self.path = self.path_from(self.start)
+        self.before = reads(progress.state, self.step).hexdigest()
+
+    def path_from(self, start: str) -> Path:
+        """Where a run is kept that starts from a state with this hash."""
+        key = hashlib.sha256((self.code + start).encode()).hexdigest()[:12]
+        return self.folder / f"{self.stem}-{key}" / "checkpoint.pt"
+
+    def __enter__(self) -> None:
+        self.hook = register_optimizer_step_post_hook(self.look)
+
+    def __exit__(self, *error: object) -> None:
+        self.hook.remove()
+        end = _learned(self.progress.state)
+        _LEFT[self.progress.state] = (self.name, self.code, self.start, end)
+
+    def look(self, optimizer: torch.optim.Optimizer, *arguments: Any) -> None:
+        """Say when an optimiser steps that no checkpoint holds."""
+        if not any(part is optimizer for part in vars(self.progress.state).values()):
+            kind = type(optimizer).__name__
+            self.tell(f"an optimiser, {kind}, is not in the state, so a killed run will not continue exactly")
+
+    def tell(self, message: str) -> None:
+        if message not in self.told:
+            print(f"{self.name}: {message}")
+        self.told.add(message)
+
+    def begin(self, steps: int) -> None:
+        """Continue from the checkpoint where there is one; else write the first, so that a bad folder shows.
+
+        Raises:
+            CheckpointError: the checkpoint cannot be read, or none can be written.
+        """
+        for half in self.path.parent.glob("*.half"):  # of a process that was killed
+            if time.time() - half.stat().st_mtime > 60:
+                half.unlink(missing_ok=True)
+        others = sorted(self.folder.glob(f"{glob.escape(self.stem)}-*/checkpoint.pt"))
+        others = [other for other in others if other.parent.name.rpartition("-")[0] == self.stem]
+        if self.path.exists():
+            content = _read(self.path)
+            try:
+                self.progress.restore(content)
+            except Exception as error:
+                raise CheckpointError(
+                    f"The checkpoint {self.path} does not fit this run: {error!r}."
+                ) from error
+            done = self.progress.done
+            if done == steps:
+                self.tell(f"this run has ended before; its result is shown, from {self.path.parent}")
+            else:
+                self.tell(f"continuing the run in {self.path.parent}, {done} steps of {steps} done")
+            return
+        if self.goes_on:
+            self.tell(
+                "this is another run, and it goes on from the weights that the earlier one left; to start "
+                "afresh run the cells that make the networks as well"
+            )
+        elif others:
+            kept = f"{len(others)} earlier run(s) kept in {self.folder}"
+            self.tell(f"something changed, so training starts afresh; {kept}")
+        try:
+            self.write(is_tried=True)
+        except OSError as error:
+            raise CheckpointError(
+                f"No checkpoint can be written in {self.folder}: {error}. Choose another folder; in the labs "
+                "GANCOURSE_RUNS names it."
+            ) from error
+
+    def save(self) -> None:
+        """Write a checkpoint; where that fails, say so and let training go on."""
+        try:
+            self.write()
+        except OSError as error:
+            self.tell(f"a checkpoint could not be written, the one before is kept ({error})")
+        if reads(self.progress.state, self.step).hexdigest() != self.before:
+            self.tell(
+                "the step changes something outside the state, so a killed run will not continue exactly"
+            )
+
+    def write(self, is_tried: bool = False) -> None:
+        """Replace the checkpoint in one motion: a kill at any instant leaves the previous one whole."""
+        payload = io.BytesIO()
+        torch.save(self.progress.content(), payload)
+        body = payload.getvalue()
+        if is_tried:
+            try:
+                torch.load(io.BytesIO(body), weights_only=True)
+            except Exception as error:
+                raise CheckpointError(
+                    f"{self.name}: a checkpoint of this state could not be read again: "
+                    f"{str(error).partition(chr(10))[0]} A state holds tensors and plain numbers."
+                ) from error
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        half = self.path.with_suffix(f".{os.getpid()}.half")  # another process may keep the same run
+        try:
+            with half.open("wb") as file:
+                file.write(_MAGIC + hashlib.sha256(body).digest() + body)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(half, self.path)
+        finally:
+            half.unlink(missing_ok=True)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """What a checkpoint holds.
+
+    Raises:
+        CheckpointError: it is damaged.
+    """
+    try:
+        text = path.read_bytes()
+        body = text[len(_MAGIC) + 32 :]
+        if text[: len(_MAGIC)] != _MAGIC or hashlib.sha256(body).digest() != text[len(_MAGIC) :][:32]:
+            raise ValueError("its content does not match its checksum")
+        return torch.load(io.BytesIO(body), map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise CheckpointError(
+            f"The checkpoint {path} is damaged: {str(error).partition(chr(10))[0]}. It is left as it is; "
+            "move or delete it to train this run from the start."
+        ) from error
+
+
+def reads(state: State, *values: Any) -> Fingerprint:
+    """What a step reads besides the state."""
+    found = Fingerprint(known=vars(state))
+    for value in values:
+        found.add(value)
+    return found
+
+
+def _hash_of(value: Any) -> str:
+    found = Fingerprint()
+    found.add(value)
+    return found.hexdigest()
+
+
+def _learned(state: State) -> str:
+    """Hash of a state without its random generators, from which a page may draw after a run."""
+    return _hash_of({key: part for key, part in vars(state).items() if not isinstance(part, torch.Generator)})
