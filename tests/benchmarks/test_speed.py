@@ -79,6 +79,25 @@ def test_operations_are_counted():
     assert speed.flops(lambda: layer(x).sum().backward(), 1) == 2 * 2 * 64 * 512 * 512
 
 
+def test_the_page_of_results_says_which_aims_are_reached():
+    page = (speed.ROOT / "book" / "results.md").read_text(encoding="utf-8")
+    assert (
+        "In float32 the GAN and WGAN-GP reach both aims; in bfloat16 they reach the one for preloaded" in page
+    )
+    assert "The DCGAN reaches none" in page
+    first = speed.RESULT.read_text(encoding="utf-8").partition("<!-- limits -->")[0]
+    row = r"^\| ([\w-]+): ours, (\w+) \| [\d.]+ \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) and ([\d.]+) \|$"
+    reached = {
+        (game, precision): (float(whole) >= float(aim), float(preloaded) >= float(other))
+        for game, precision, whole, preloaded, aim, other in re.findall(row, first, re.MULTILINE)
+    }
+    assert reached == {
+        **{(game, "float32"): (True, True) for game in ("GAN", "WGAN-GP")},
+        **{(game, "bfloat16"): (False, True) for game in ("GAN", "WGAN-GP")},
+        **{("DCGAN", precision): (False, False) for precision in ("float32", "bfloat16")},
+    }
+
+
 def test_the_quality_of_both_precisions_is_told(tmp_path, monkeypatch):
     monkeypatch.setattr(precision, "has_bfloat16", lambda device: True)
     monkeypatch.setattr("gancourse.training.has_bfloat16", lambda device: True)
