@@ -94,6 +94,53 @@ EDITS = {
     ),
     "a callable object": ("class A:\n    def __call__(self, x): return 2 * x\nf = A()", "2 *", "3 *"),
     "a data class": ("@dataclass\nclass A:\n    k: int\na = A(1)\ndef f(x): return a.k", "A(1)", "A(2)"),
+    "what __post_init__ sets": (
+        "@dataclass\nclass A:\n    k: int\n    def __post_init__(self): self.j = 1\n"
+        "a = A(1)\ndef f(x): return a.j",
+        "self.j = 1",
+        "self.j = 2",
+    ),
+    "an enumeration": (
+        "import enum\nclass A(enum.Enum):\n    X = 1\nx = A.X\ndef f(y): return x.value",
+        "X = 1",
+        "X = 2",
+    ),
+    "a method of a kind of list": (
+        "class A(list):\n    def g(self): return 1\na = A()\ndef f(x): return a.g()",
+        "return 1",
+        "return 2",
+    ),
+    "a named tuple's method": (
+        "import typing\nclass A(typing.NamedTuple):\n    k: int\n    def g(self): return 5\na = A(3)\n"
+        "def f(x): return a.g()",
+        "return 5",
+        "return 6",
+    ),
+    "a default of a dictionary": (
+        "import collections\nA = collections.defaultdict(lambda: 1)\ndef f(x): return A[x]",
+        "lambda: 1",
+        "lambda: 2",
+    ),
+    "a deque": ("import collections\nA = collections.deque([1, 2])\ndef f(x): return A[0]", "2]", "3]"),
+    "a wrapper that is an object": (
+        "class W:\n    def __init__(self, h, k): self.__wrapped__, self.k = h, k\nw = W(len, 1)\n"
+        "def f(x): return w.k",
+        "len, 1",
+        "len, 2",
+    ),
+    "settings of a command line": (
+        "import argparse\nA = argparse.Namespace(rate=1)\ndef f(x): return A.rate",
+        "rate=1",
+        "rate=2",
+    ),
+    "a fraction": ("import fractions\nA = fractions.Fraction(1, 3)\ndef f(x): return A", "1, 3", "1, 4"),
+    "an array of records": (
+        "A = np.array([(1, 'a')], [('n', int), ('o', object)])\ndef f(x): return A",
+        "'a')",
+        "'b')",
+    ),
+    "a sparse tensor": ("A = torch.eye(2).to_sparse() * 2\ndef f(x): return A @ x", "* 2", "* 3"),
+    "a conjugate": ("A = torch.tensor([1 + 2j]).conj()\ndef f(x): return A @ x", "2j", "3j"),
     "a partial": ("def g(a, x): return a * x\nf = functools.partial(g, 1)", ", 1", ", 2"),
     "a partial's function": ("def g(a, x): return a * x\nf = functools.partial(g, 1)", "a * x", "a + x"),
     "a cached function": (
@@ -179,6 +226,80 @@ def test_an_edit_is_seen_and_running_the_same_cells_again_is_none(case):
 )
 def test_what_does_not_matter_is_no_edit(source, old, new):
     assert digest(cells(source)) == digest(cells(source.replace(old, new, 1)))
+
+
+CACHES = {
+    "a cached property": (
+        "class A:\n    @functools.cached_property\n    def g(self): return 1\na = A()\ndef f(): return a.g"
+    ),
+    "a cached function": "@functools.cache\ndef g(): return 1\ndef f(): return g()",
+    "a function by type": "@functools.singledispatch\ndef g(x): return x\ndef f(): return g(1)",
+    "a distribution": (
+        "A = torch.distributions.Categorical(torch.ones(3))\ndef f(): return A.log_prob(torch.tensor(1))"
+    ),
+    "a law of scipy": "import scipy.stats\nA = scipy.stats.norm(0, 1)\ndef f(): return A.rvs()",
+    "numpy's random numbers": "from numpy.random import rand\ndef f(): return rand()",
+    "Python's random numbers": "from random import choice, random as r\ndef f(): return r(), choice([1, 2])",
+    "torch's random numbers": ("A = torch.default_generator\ndef f(): return torch.randn(1, generator=A)"),
+    "a lazy network": "A = nn.LSTM(2, 3)\ndef f(): return A(torch.ones(1, 2))",
+}
+
+
+@pytest.mark.parametrize("case", CACHES)
+def test_use_is_no_edit(case):
+    f = cells(CACHES[case])
+    before = digest(f)
+    f()
+    assert digest(f) == before
+
+
+STRANGE = {
+    "an attribute that any name has": (
+        "class A:\n    def __init__(self): self.d = {}\n    def __getattr__(self, n): return self.d[n]\n"
+        "f = A()"
+    ),
+    "a class that refuses all": (
+        "class M(type):\n    def __getattr__(c, n): raise ValueError\nclass A(metaclass=M): pass\nf = A()"
+    ),
+    "a field that was never set": (
+        "import dataclasses\n@dataclass\nclass A:\n    k: int = dataclasses.field(init=False)\nf = A()"
+    ),
+    "a field with a factory": (
+        "from dataclasses import field\n@dataclass\nclass A:\n    k: list = field(default_factory=list)\n"
+        "f = A()"
+    ),
+    "a generic class": "import typing\nT = typing.TypeVar('T')\nclass A(typing.Generic[T]): pass\nf = A()",
+    "a sentinel": "f = object()",
+    "a tensor without values": "f = torch.empty(2, device='meta')",
+    "nested tensors": "f = torch.nested.nested_tensor([torch.ones(2), torch.ones(3)], layout=torch.jagged)",
+    "bfloat16": "f = torch.ones(2, dtype=torch.bfloat16)",
+    "a hook's handle": "f = nn.Linear(1, 1).register_forward_hook(print)",
+    "an asynchronous function": "async def f(): return 1",
+    "a view of bytes": "import array\nf = array.array('d', [1.0])",
+}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("case", STRANGE)
+def test_strange_values_are_described_and_no_note_is_made(case):
+    found = Fingerprint()
+    found.add(cells(STRANGE[case]))
+    assert not found.unread
+    assert found.hexdigest() == digest(cells(STRANGE[case]))
+
+
+def test_what_is_too_deep_is_named():
+    deep = []
+    for _ in range(500):
+        deep = [deep]
+    found = Fingerprint()
+    found.add(deep)
+    assert found.unread == {"builtins.list within 120 others"}
+
+
+@pytest.mark.parametrize("make", [lambda: torch.compile(network()), lambda: torch.compile(lambda x: 2 * x)])
+def test_what_torch_compiles_is_what_it_was_made_from(make):
+    assert digest(make()) == digest(make())
 
 
 def network(*, slope=0.2, width=4, seed=0):
@@ -289,6 +410,28 @@ def test_a_module_of_ones_own_is_read(tmp_path, monkeypatch):
     for call in ("loss", "mylosses.loss"):
         assert found(1, call) == found(1, call)
         assert found(1, call) != found(12, call)
+
+
+def test_modules_of_ones_own_are_followed_and_imports_within_as_well(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "mypackage").mkdir()
+    (tmp_path / "mypackage" / "__init__.py").write_text("", encoding="utf-8")
+
+    def found(factor, source):
+        text = f"def loss(x): return {factor} * x\n"
+        (tmp_path / "mypackage" / "losses.py").write_text(text, encoding="utf-8")
+        for name in ("mypackage", "mypackage.losses"):
+            sys.modules.pop(name, None)
+        sys.path_importer_cache.clear()
+        monkeypatch.setattr(sys, "dont_write_bytecode", True)
+        return digest(cells("import mypackage.losses\n" + source))
+
+    for source in (
+        "def f(x): return mypackage.losses.loss(x)",
+        "def f(x):\n    from mypackage.losses import loss\n    return loss(x)",
+    ):
+        assert found(1, source) == found(1, source)
+        assert found(1, source) != found(12, source)
 
 
 def test_the_folder_of_a_session_does_not_matter_and_its_seed_does():

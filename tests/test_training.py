@@ -480,9 +480,46 @@ def test_a_changed_step_with_networks_that_are_trained_already_is_told(tmp_path,
     assert capsys.readouterr().out == ""
 
 
+@pytest.mark.parametrize("look", [lambda n: n.eval(), lambda n: n(torch.ones(3, 2))], ids=["eval", "forward"])
+def test_looking_at_networks_after_a_run_loses_nothing(tmp_path, monkeypatch, look):
+    def fresh():
+        state = new_state()
+        state.network[2] = nn.BatchNorm1d(8)
+        return state
+
+    whole, expected = train(state=fresh(), snapshot_at=[])
+    state = fresh()
+    interrupt(monkeypatch, after=100)
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path, state=state, snapshot_at=[])
+    look(state.network)
+    assert train(tmp_path, state=state, snapshot_at=[])[1].resumed_at == 50
+    look(state.network)
+    _, result = train(tmp_path, state=state, snapshot_at=[])
+    assert result.resumed_at == 120
+    assert torch.equal(weights(state), weights(whole))
+    assert np.array_equal(result.history["loss"], expected.history["loss"])
+
+
+def test_trained_networks_in_a_new_state_are_told(tmp_path, capsys):
+    state = train(tmp_path)[0]
+    optimizer = torch.optim.Adam(state.network.parameters(), lr=RATE, fused=True)
+    parts = {"noise": torch.Generator(), "counter": torch.zeros(())}
+    train(tmp_path, state=State(network=state.network, optimizer=optimizer, **parts))
+    assert "goes on from the weights" in capsys.readouterr().out
+
+
 def test_lazy_layers_are_told(tmp_path):
     with pytest.raises(ValueError, match="'network' has layers without sizes yet"):
         train(tmp_path, state=State(network=nn.LazyLinear(1)))
+
+
+def test_what_goes_on_from_a_run_is_found_again_also_when_that_run_was_loaded(tmp_path):
+    def both():
+        state = train(tmp_path, name="first")[0]
+        return train(tmp_path, state=state, name="second")[1].resumed_at
+
+    assert [both(), both()] == [0, 120]
 
 
 def test_a_folder_that_was_moved_holds_the_same_runs(tmp_path):
@@ -539,6 +576,26 @@ def test_a_checkpoint_holds_all_that_a_step_changes(tmp_path, monkeypatch, capsy
     assert "exactly" not in capsys.readouterr().out
 
 
+def counts_in_the_network(state, real):
+    state.network.count = getattr(state.network, "count", 0) + 1
+    return step(state, real)
+
+
+def puts_a_network_in(state, real):
+    if not hasattr(state, "probe"):
+        state.probe = nn.Linear(2, 1)
+    return step(state, real)
+
+
+def with_a_probe(state, real):
+    probe = nn.Linear(2, 1)
+    optimizer = torch.optim.SGD(probe.parameters(), lr=0.1)
+    for _ in range(2):
+        probe(real).sum().backward()
+        optimizer.step()
+    return step(state, real)
+
+
 STEPS = []
 
 
@@ -555,15 +612,19 @@ def counting(state, real):
             lambda: step_with(torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.0)),
             "an optimiser, SGD, is not in the state",
         ),
+        (lambda: counts_in_the_network, "changes something outside the state"),
+        (lambda: puts_a_network_in, "'probe' was put into the state by the step"),
         (lambda: step, None),
+        (lambda: with_a_probe, None),
     ],
-    ids=["a list", "an optimiser", "neither"],
+    ids=["a list", "an optimiser", "a module's attribute", "a network", "nothing", "a passing optimiser"],
 )
 def test_what_a_checkpoint_does_not_hold_is_told_once(tmp_path, capsys, make, message):
     STEPS.clear()
     train(tmp_path, step=make())
     told = capsys.readouterr().out
-    assert told.count("so a killed run will not continue exactly") == (message is not None)
+    notes = ("so a killed run will not continue exactly", "no checkpoint can bring it back")
+    assert sum(told.count(note) for note in notes) == (message is not None)
     assert message is None or message in told
 
 
@@ -574,6 +635,40 @@ def step_with(optimizer):
         return step(state, real)
 
     return stepping
+
+
+def test_a_cell_stopped_before_its_second_checkpoint_is_run_again(tmp_path, monkeypatch):
+    def started():
+        random.seed(3)
+        np.random.seed(4)
+        torch.manual_seed(5)
+
+    started()
+    _, expected = train(state=rich_state(), step=all_there_is, snapshot_at=[])
+    started()
+    state = rich_state()
+    interrupt(monkeypatch, after=50)
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path, state=state, step=all_there_is, snapshot_at=[])
+    assert hasattr(state, "average")  # which the checkpoint of step 0 does not hold
+    _, result = train(tmp_path, state=state, step=all_there_is, snapshot_at=[])
+    assert result.resumed_at == 0
+    assert np.array_equal(result.history["loss"], expected.history["loss"])
+
+
+def test_a_tensor_may_change_its_type(tmp_path, monkeypatch):
+    def widening(state, real):
+        values = step(state, real)
+        state.counter = state.counter.double() * 0.9 + values["loss"].detach()
+        return values | {"counter": state.counter}
+
+    _, expected = train(step=widening, snapshot_at=[])
+    interrupt(monkeypatch, after=100)
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path, step=widening, snapshot_at=[])
+    _, result = train(tmp_path, step=widening, snapshot_at=[])
+    assert result.resumed_at == 50
+    assert np.array_equal(result.history["counter"], expected.history["counter"])
 
 
 def test_a_state_that_could_not_be_read_again_is_told_before_the_first_step(tmp_path):

@@ -51,12 +51,22 @@ class State:
         return {name: _plain(_saved(part)) for name, part in vars(self).items()}
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
-        """Put all parts back in place; tensors that a step has put in since are made anew."""
+        """Put all parts back in place; tensors that a step has put in since are made anew.
+
+        Raises:
+            ValueError: a part that is no tensor was put in by a step.
+        """
         device = device_of(self)
-        for name in saved.keys() - vars(self).keys():
-            setattr(self, name, saved[name]["tensor"].to(device))
-        for name, part in vars(self).items():
-            _restore(part, saved[name])
+        for name in [name for name in vars(self) if name not in saved]:  # put in after the checkpoint
+            delattr(self, name)
+        for name, content in saved.items():
+            part = vars(self).get(name)
+            if part is None and "tensor" not in content:
+                raise ValueError(f"'{name}' was put into the state by a step, which may put in tensors only")
+            # A step may have bound a tensor of another type as well.
+            if part is None or (isinstance(part, Tensor) and part.dtype != content["tensor"].dtype):
+                setattr(self, name, content["tensor"].to(device).requires_grad_(content["requires_grad"]))
+            _restore(vars(self)[name], content)
 
 
 def _saved(part: Any) -> Any:
@@ -68,11 +78,13 @@ def _saved(part: Any) -> Any:
             "weights": weights,
             "buffers": {name: value for name, value in part.named_buffers() if name not in weights},
             "gradients": {name: value.grad for name, value in part.named_parameters()},
+            "requires_grad": {name: value.requires_grad for name, value in part.named_parameters()},
             # Whether dropout and batch norm are in training mode changes what a step does as well.
             "training": [module.training for module in part.modules()],
         }
     if isinstance(part, Tensor):
-        return {"tensor": part.detach(), "gradient": part.grad if part.is_leaf else None}
+        gradient, wants = (part.grad, part.requires_grad) if part.is_leaf else (None, False)
+        return {"tensor": part.detach(), "gradient": gradient, "requires_grad": wants}
     return part.state_dict()
 
 
@@ -86,6 +98,7 @@ def _restore(part: Any, saved: Any) -> None:
             if name in saved["buffers"]:
                 value.copy_(saved["buffers"][name])
         for name, value in part.named_parameters():
+            value.requires_grad_(saved["requires_grad"][name])
             _put_gradient(value, saved["gradients"][name])
         for module, training in zip(part.modules(), saved["training"], strict=True):
             module.training = training
@@ -126,6 +139,8 @@ def device_of(state: State) -> torch.device:
 
 # Of every state that a run left behind: the run's name, what it read, its start and its end, as hashes.
 _LEFT: "weakref.WeakKeyDictionary[State, tuple[str, str, str, str]]" = weakref.WeakKeyDictionary()
+# Of every network that a run trained: the run's name, and the weights that it left, as a hash.
+_TRAINED: "weakref.WeakKeyDictionary[nn.Module, tuple[str, str]]" = weakref.WeakKeyDictionary()
 
 
 class Progress(Protocol):
@@ -155,21 +170,26 @@ class Keeper:
         if not name or {"/", "\\"} & set(name):
             raise ValueError(f"A run's name names a folder, so it has letters and no slashes; got {name!r}.")
         self.folder, self.name, self.progress = folder, name, progress
-        self.step, self.told = read[0], set[str]()
-        for key, part in vars(progress.state).items():
+        self.told, self.number, self.strangers = set[str](), 0, weakref.WeakKeyDictionary()
+        state = progress.state
+        for key, part in vars(state).items():
             if isinstance(part, nn.Module) and any(is_lazy(value) for value in part.parameters()):
                 raise ValueError(f"'{key}' has layers without sizes yet; call it on a batch before training.")
-        found = reads(progress.state, *read)
+        found = reads(state, *read)
         if found.unread:
             self.tell(f"changes in {', '.join(sorted(found.unread))} go unnoticed")
-        self.code, self.start = found.hexdigest(), _hash_of(vars(progress.state))
+        self.code, self.start = found.hexdigest(), hash_of(vars(state))
         self.stem = "-".join(name.split())
-        before, code, start, end = _LEFT.get(progress.state, ("", "", "", ""))
-        self.goes_on = before == name and end == _learned(progress.state)  # the state is as that run left it
-        if self.goes_on and code == self.code and self.path_from(start).exists():  # its cell was run again
+        before, code, start, end = _LEFT.get(state, ("", "", "", ""))
+        is_left = before == name and end == _learned(state)  # the state is as that run left it
+        if is_left and code == self.code and self.path_from(start).exists():  # its cell was run again
             self.start = start
         self.path = self.path_from(self.start)
-        self.before = reads(progress.state, self.step).hexdigest()
+        self.weights = _weights(state)
+        self.goes_on = any(_TRAINED.get(net) == (name, weights) for net, weights in self.weights.items())
+        # What may not change, because no checkpoint holds it; data in a tensor do not.
+        self.fixed = [value for value in read if not isinstance(value, Tensor)]
+        self.before, self.parts = self.outside(), set(vars(state))
 
     def path_from(self, start: str) -> Path:
         """Where a run is kept that starts from a state with this hash."""
@@ -181,14 +201,34 @@ class Keeper:
 
     def __exit__(self, *error: object) -> None:
         self.hook.remove()
-        end = _learned(self.progress.state)
-        _LEFT[self.progress.state] = (self.name, self.code, self.start, end)
+        state = self.progress.state
+        _LEFT[state] = (self.name, self.code, self.start, _learned(state))
+        for network, weights in _weights(state).items():
+            if self.weights.get(network) != weights:
+                _TRAINED[network] = (self.name, weights)
 
     def look(self, optimizer: torch.optim.Optimizer, *arguments: Any) -> None:
-        """Say when an optimiser steps that no checkpoint holds."""
-        if not any(part is optimizer for part in vars(self.progress.state).values()):
+        """Say when an optimiser steps, and in a later step again, that no checkpoint holds."""
+        parts = vars(self.progress.state).values()
+        if any(part is optimizer for part in parts):
+            return
+        if any(value is optimizer for part in parts for value in getattr(part, "__dict__", {}).values()):
+            return  # a part of a part, which saves it
+        if self.strangers.setdefault(optimizer, self.number) != self.number:
             kind = type(optimizer).__name__
             self.tell(f"an optimiser, {kind}, is not in the state, so a killed run will not continue exactly")
+
+    def outside(self) -> str:
+        """Hash of what no checkpoint holds: what the step reads, and plain attributes of the networks."""
+        state = self.progress.state
+        modules = [m for part in vars(state).values() if isinstance(part, nn.Module) for m in part.modules()]
+        plain = [
+            {key: value for key, value in vars(module).items() if isinstance(value, int | float | str)}
+            for module in modules
+        ]
+        for attributes in plain:
+            attributes.pop("training", None)
+        return reads(state, *self.fixed, plain).hexdigest()
 
     def tell(self, message: str) -> None:
         if message not in self.told:
@@ -242,9 +282,13 @@ class Keeper:
             self.write()
         except OSError as error:
             self.tell(f"a checkpoint could not be written, the one before is kept ({error})")
-        if reads(self.progress.state, self.step).hexdigest() != self.before:
+        parts = vars(self.progress.state)
+        added = [name for name in parts if name not in self.parts and not isinstance(parts[name], Tensor)]
+        if self.outside() != self.before or added:
             self.tell(
                 "the step changes something outside the state, so a killed run will not continue exactly"
+                if not added
+                else f"'{added[0]}' was put into the state by the step, and no checkpoint can bring it back"
             )
 
     def write(self, is_tried: bool = False) -> None:
@@ -299,12 +343,27 @@ def reads(state: State, *values: Any) -> Fingerprint:
     return found
 
 
-def _hash_of(value: Any) -> str:
+def hash_of(value: Any) -> str:
+    """Hash of a value and all that it reaches."""
     found = Fingerprint()
     found.add(value)
     return found.hexdigest()
 
 
 def _learned(state: State) -> str:
-    """Hash of a state without its random generators, from which a page may draw after a run."""
-    return _hash_of({key: part for key, part in vars(state).items() if not isinstance(part, torch.Generator)})
+    """Hash of what a run has learned.
+
+    Random generators, training modes and statistics are left out: looking at networks after a run moves them.
+    """
+    return hash_of(
+        {
+            key: list(part.parameters()) if isinstance(part, nn.Module) else part
+            for key, part in vars(state).items()
+            if not isinstance(part, torch.Generator)
+        }
+    )
+
+
+def _weights(state: State) -> dict[nn.Module, str]:
+    networks = [part for part in vars(state).values() if isinstance(part, nn.Module)]
+    return {network: hash_of(list(network.parameters())) for network in networks}

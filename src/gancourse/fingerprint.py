@@ -5,10 +5,12 @@ and the globals that it names, at any depth. So two functions differ when a cons
 and do not when only a comment does. What an installed package brings is described by its name and code alone.
 """
 
-import dataclasses
+import collections
 import dis
 import functools
 import hashlib
+import io
+import random
 import re
 import sys
 import types
@@ -21,10 +23,13 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.distributions.utils import lazy_property
 from torch.nn.parameter import is_lazy
 
 # Packages whose objects are described by their attributes; of others, such as figures, only the type is.
 OPEN = {"torch", "numpy", "scipy", "gancourse", "builtins", "collections", "itertools", "functools", "types"}
+OPEN |= {"argparse", "array", "dataclasses", "datetime", "decimal", "fractions", "operator", "re", "typing"}
+DEEPEST = 120  # values within values, before Python's own limit
 _PLAIN = (bool, int, float, complex, str, bytes, range, PurePath, torch.dtype, torch.device, torch.Size)
 _BUILTIN = (
     types.BuiltinFunctionType,
@@ -44,7 +49,18 @@ _OWN_TO_CLASSES = {
     "__dataclass_fields__",
 }
 _OWN_TO_CLASSES |= {"__dataclass_params__", "__firstlineno__", "__static_attributes__", "__orig_bases__"}
-_DESCRIPTORS = (types.GetSetDescriptorType, types.MemberDescriptorType)
+_DESCRIPTORS = (
+    types.GetSetDescriptorType,
+    types.MemberDescriptorType,
+    type(collections.namedtuple("_Pair", "one other").one),
+)
+_WEAK = (weakref.ref, weakref.WeakKeyDictionary, weakref.WeakValueDictionary, weakref.WeakSet)
+# Random generators of the whole process, which every checkpoint holds.
+_DICE = {
+    "random": random.random.__self__,
+    "numpy": np.random.get_state.__self__,
+    "torch": torch.default_generator,
+}
 
 
 class Fingerprint:
@@ -63,7 +79,8 @@ class Fingerprint:
         self._hash = hashlib.sha256()
         self._seen: dict[int, str] = {}
         self._kept: list[Any] = []  # what is described stays alive, so that no address is used twice
-        for name, part in (known or {}).items():
+        self._number = self._depth = 0
+        for name, part in {**_DICE, **(known or {})}.items():
             self._mark(part, name)
             if isinstance(part, nn.Module):
                 inside = (part.named_modules(), part.named_parameters(), part.named_buffers())
@@ -80,11 +97,16 @@ class Fingerprint:
             self._put(type(value).__name__, repr(value))
         elif id(value) in self._seen:
             self._put("again", self._seen[id(value)])
+        elif self._depth == DEEPEST:
+            self.unread.add(f"{_name(type(value))} within {DEEPEST} others")
         else:
             # Whether two equal constants are one object is Python's affair.
             if not isinstance(value, tuple | frozenset | np.generic | types.CodeType):
-                self._mark(value, str(len(self._seen)))
+                self._number += 1
+                self._mark(value, str(self._number))
+            self._depth += 1
             self._describe(value)
+            self._depth -= 1
 
     def _put(self, *words: str) -> None:
         self._hash.update(("\0".join(words) + "\1").encode())
@@ -105,7 +127,9 @@ class Fingerprint:
         elif isinstance(value, np.ndarray | np.generic):
             array = np.asarray(value)
             self._put("array", str(array.dtype), str(array.shape))
-            if array.dtype.hasobject:
+            if array.dtype.names:
+                self._each("fields", (array[name] for name in array.dtype.names))
+            elif array.dtype.hasobject:
                 self._each("objects", array.flat)
             else:
                 self._hash.update(array.tobytes())
@@ -121,16 +145,18 @@ class Fingerprint:
         elif isinstance(value, torch.optim.Optimizer):
             self._optimizer(value)
         elif isinstance(value, Enum):
-            self._put("enum", type(value).__qualname__, value.name)
+            self._each("enum", (type(value), str(value.name), value.value))
+        elif isinstance(value, _WEAK):
+            self._put("weak")
         elif isinstance(value, Mapping):
-            self._put(_name(type(value)))
-            self._each("mapping", (part for pair in value.items() for part in pair))
-            self._each("attributes", sorted(getattr(value, "__dict__", {}).items()))
+            self._each("mapping", (type(value), getattr(value, "default_factory", None)))
+            self._each("items", (part for pair in value.items() for part in pair))
+            self._each("attributes", sorted(_attributes(value).items()))
         elif isinstance(value, set | frozenset):
             self._put("set", *sorted(self._apart(item) for item in value))
-        elif isinstance(value, list | tuple):
-            self._put(_name(type(value)))
-            self._each("sequence", value)
+        elif isinstance(value, list | tuple | collections.deque):
+            self._each("sequence", (type(value), *value))
+            self._each("attributes", sorted(_attributes(value).items()))
         else:
             self._code_or_object(value)
 
@@ -161,10 +187,8 @@ class Fingerprint:
             self._each(type(value).__name__, (value.__func__,))
         elif isinstance(value, property):
             self._each("property", (value.fget, value.fset, value.fdel))
-        elif isinstance(value, weakref.ref):
-            self._put("weak reference")
-        elif hasattr(value, "__wrapped__"):
-            self._each("wrapped", (value.__wrapped__,))
+        elif type(value).__name__ == "cython_function_or_method":
+            self._put("builtin", str(value.__module__), value.__qualname__)
         else:
             self._object(value)
 
@@ -178,14 +202,29 @@ class Fingerprint:
         self._put("tensor", str(tensor.dtype), str(tensor.requires_grad))
         if is_lazy(tensor):
             return
-        array = tensor.detach().cpu().contiguous()
-        self._put(str(tuple(array.shape)))
+        if tensor.is_nested:
+            self._each("nested", tensor.unbind())
+            return
+        self._put(str(tuple(tensor.shape)), str(tensor.layout))
+        if tensor.is_meta:
+            return
+        array = tensor.detach().cpu()
+        if array.layout != torch.strided or array.is_quantized:
+            saved = io.BytesIO()
+            torch.save(array, saved)
+            self._hash.update(saved.getvalue())
+            return
+        array = array.resolve_conj().resolve_neg().contiguous()
         self._hash.update(array.flatten().view(torch.uint8).numpy().tobytes())
 
     def _module(self, module: nn.Module) -> None:
+        if isinstance(vars(module)["_modules"].get("_orig_mod"), nn.Module):  # what torch.compile made
+            self.add(module._orig_mod)
+            return
         self.add(type(module))
         self._put(str(module.training))
         own = {name: value for name, value in vars(module).items() if name not in _OWN_TO_MODULES}
+        own = {name: value for name, value in own.items() if not isinstance(value, Tensor) or value.is_leaf}
         for parts in (module._parameters, module._buffers, module._modules, own):
             self._each("parts", (item for pair in parts.items() for item in pair))
         for hooks in _HOOKS:  # without their keys, which count the hooks of the whole process
@@ -193,8 +232,10 @@ class Fingerprint:
 
     def _optimizer(self, optimizer: torch.optim.Optimizer) -> None:
         self.add(type(optimizer))
-        self._each("groups", optimizer.param_groups)
-        self._each("state", (item for pair in optimizer.state.items() for item in pair))
+        # By name: loading a state puts the settings of a group into another order.
+        self._each("groups", (sorted(group.items()) for group in optimizer.param_groups))
+        for parameter, entries in optimizer.state.items():
+            self._each("state", (parameter, sorted(entries.items())))
         own = ("defaults", "state", "param_groups", "step")  # a scheduler puts its own step there
         others = {name: value for name, value in vars(optimizer).items() if name not in own}
         self._each("attributes", ((name, value) for name, value in others.items() if "_" not in name[:1]))
@@ -202,19 +243,29 @@ class Fingerprint:
     def _object(self, value: Any) -> None:
         kind = type(value)
         self.add(kind)
-        if dataclasses.is_dataclass(value):
-            fields = [field.name for field in dataclasses.fields(value) if field.compare]
-            self._each("fields", ((name, getattr(value, name)) for name in fields))
+        # A count of the process's hooks, locks, and marks that stand for nothing but themselves.
+        if kind is object or kind.__module__ in ("_thread", "torch.utils.hooks"):
             return
-        if kind.__module__ == "_thread":  # locks
-            return
-        if _is_installed(kind.__module__) and kind.__module__.partition(".")[0] not in OPEN:
+        is_installed = _is_installed(kind.__module__)
+        if is_installed and kind.__module__.partition(".")[0] not in OPEN:
             self.unread.add(_name(kind))
             return
-        slots = [name for base in kind.__mro__ for name in _slots(base) if hasattr(value, name)]
-        attributes = {name: getattr(value, name) for name in slots} | getattr(value, "__dict__", {})
+        members = {name: member for base in reversed(kind.__mro__) for name, member in vars(base).items()}
+        attributes = {name: getattr(value, name) for name in _slots(kind) if hasattr(value, name)}
+        attributes |= _attributes(value)
+        if is_installed and "__dataclass_fields__" in members:
+            fields = members["__dataclass_fields__"].values()
+            attributes = {field.name: getattr(value, field.name) for field in fields if field.compare}
+        for name, member in members.items():
+            if isinstance(member, functools.cached_property):
+                attributes.pop(name, None)
+            elif isinstance(member, lazy_property):  # described as if it had been used
+                try:
+                    attributes[name] = getattr(value, name)
+                except Exception:  # of a kind that cannot compute it
+                    attributes.pop(name, None)
         if attributes or hasattr(value, "__dict__"):
-            self._each("attributes", attributes.items())
+            self._each("attributes", sorted(attributes.items(), key=lambda pair: pair[0]))
             return
         text, addresses = re.subn(r" at 0x[0-9a-fA-F]+", "", repr(value))
         self._put(text)
@@ -225,12 +276,15 @@ class Fingerprint:
         self._put("class", _name(kind))
         if _is_installed(kind.__module__):
             return
-        self._each("bases", kind.__bases__)
+        self._each("bases", (type(kind), *kind.__bases__))
         own = {name: value for name, value in vars(kind).items() if name not in _OWN_TO_CLASSES}
         own = {name: value for name, value in own.items() if not isinstance(value, _DESCRIPTORS)}
         self._each("members", ((name, value) for name, value in own.items() if not name.startswith("_abc_")))
 
     def _function(self, function: types.FunctionType) -> None:
+        if "_torchdynamo_orig_callable" in vars(function):  # what torch.compile made
+            self.add(function._torchdynamo_orig_callable)
+            return
         installed = _is_installed(function.__module__ or "")
         self._put("function", f"{function.__module__}.{function.__qualname__}" if installed else "")
         self._code(function.__code__)
@@ -244,17 +298,28 @@ class Fingerprint:
     def _globals(self, function: types.FunctionType) -> None:
         codes = list(_nested(function.__code__))
         attributes = sorted({name for code in codes for name in code.co_names})
-        instructions = (step for code in codes for step in dis.get_instructions(code))
-        named = {step.argval for step in instructions if step.opname in ("LOAD_GLOBAL", "LOAD_NAME")}
+        steps = [step for code in codes for step in dis.get_instructions(code)]
+        named = {step.argval for step in steps if step.opname in ("LOAD_GLOBAL", "LOAD_NAME")}
         for name in sorted(named):
-            if name not in function.__globals__:  # a builtin, or nothing yet
-                self._put("global", name)
-                continue
-            value = function.__globals__[name]
             self._put("global", name)
-            self.add(value)
-            if isinstance(value, types.ModuleType) and not _is_installed(value.__name__):
-                self._each("members", (getattr(value, part) for part in attributes if hasattr(value, part)))
+            if name in function.__globals__:  # else a builtin, or nothing yet
+                self.add(function.__globals__[name])
+                self._members(function.__globals__[name], attributes, set())
+        for name in sorted({step.argval for step in steps if step.opname == "IMPORT_NAME"}):
+            self._members(sys.modules.get(name), attributes, set())
+
+    def _members(self, module: Any, names: list[str], been: set[str]) -> None:
+        """What code can mean by these names behind a module of the reader's own."""
+        if not isinstance(module, types.ModuleType) or _is_installed(module.__name__):
+            return
+        been.add(module.__name__)
+        for name in names:
+            if name in vars(module):
+                member = vars(module)[name]
+                self._put("member", name)
+                self.add(member)
+                if isinstance(member, types.ModuleType) and member.__name__ not in been:
+                    self._members(member, names, been)
 
     def _code(self, code: types.CodeType) -> None:
         names = (code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars)
@@ -268,9 +333,20 @@ def _name(kind: type) -> str:
     return f"{kind.__module__}.{kind.__qualname__}"
 
 
-def _slots(kind: type) -> tuple[str, ...]:
-    slots = vars(kind).get("__slots__", ())
-    return (slots,) if isinstance(slots, str) else tuple(slots)
+def _attributes(value: Any) -> dict[str, Any]:
+    """What stands in an object itself, whatever its class answers when it is asked."""
+    try:
+        return dict(object.__getattribute__(value, "__dict__"))
+    except AttributeError:
+        return {}
+
+
+def _slots(kind: type) -> list[str]:
+    found = []
+    for base in kind.__mro__:
+        slots = vars(base).get("__slots__", ())
+        found += [slots] if isinstance(slots, str) else slots
+    return found
 
 
 def _content(cell: types.CellType) -> tuple[Any, ...]:

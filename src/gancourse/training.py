@@ -100,8 +100,9 @@ def run(
         folder: where runs are kept. A run is identified by all that decides how it ends: the code of step and
             snapshot with everything that they reach (see `gancourse.fingerprint`), the start values in
             `state`, data, batch size, steps, seed and precision. The same run continues where it stopped,
-            also when its cell is run again after an interruption; a changed one starts afresh beside it. None
-            keeps nothing.
+            also when its cell is run again after an interruption; a changed one starts afresh beside it. The
+            process's own random numbers (`torch.manual_seed`) are kept, but tell no runs apart. None keeps
+            nothing.
         seed: of the batches.
         precision: "bfloat16" lets the networks in `state` multiply in bfloat16 while a step calls them.
             Weights, what the networks return, losses, penalties, optimisers and snapshots stay in float32.
@@ -163,6 +164,8 @@ def run(
                 real = data[chosen]
             else:
                 real = data.sample(batch_size, generator=batches)
+            if keeper is not None:
+                keeper.number = number
             buffer.append(advance(real))
             # Values stay on the device until a flush: reading each at once would stall a GPU at every step.
             late = time.monotonic() - flushed_at >= FLUSH_SECONDS
