@@ -297,6 +297,7 @@ def test_what_is_too_deep_is_named():
     assert found.unread == {"builtins.list within 120 others"}
 
 
+@pytest.mark.filterwarnings("ignore:.*script_method:DeprecationWarning")  # torch's own, on import
 @pytest.mark.parametrize("make", [lambda: torch.compile(network()), lambda: torch.compile(lambda x: 2 * x)])
 def test_what_torch_compiles_is_what_it_was_made_from(make):
     assert digest(make()) == digest(make())
