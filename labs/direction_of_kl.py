@@ -61,6 +61,7 @@ from gancourse import divergences, figures
 from gancourse.checks import StandardErrors, check
 from gancourse.data import Images, load
 from gancourse.evaluation import image_quality, mode_coverage
+from gancourse.features import NOT_INCEPTION
 from gancourse.fgan import F_DIVERGENCES
 from gancourse.networks import dcgan, mlp
 from gancourse.targets import Beta, GaussianMixture, gaussian, ring
@@ -1394,6 +1395,7 @@ for name, images in MADE.items():
         f"coverage {found.coverage:.2f}  classes {found.classes:2d}  "
         f"Fréchet {found.frechet:7.2f}  sharpness {sharpness[name]:.2f}"
     )
+print(NOT_INCEPTION)
 print(f"ELBO {vae_run.mean('ELBO per pixel'):.3f} nats a pixel, sigma {sigma:.3f}")
 assert sharpness["VAE, G(z)"] < sharpness["GAN"], "the VAE's pictures do not blur"
 for name, least in (("VAE, G(z)", 0.2), ("GAN", 0.3)):

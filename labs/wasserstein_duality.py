@@ -62,7 +62,7 @@ from gancourse import divergences, figures
 from gancourse.checks import StandardErrors, check
 from gancourse.data import Images, fashion_mnist, load, mnist
 from gancourse.evaluation import image_quality
-from gancourse.features import features
+from gancourse.features import NOT_INCEPTION, features
 from gancourse.metrics import frechet_distance
 from gancourse.networks import dcgan, dcgan_critic, mlp
 from gancourse.penalties import spectral_norm
@@ -1344,6 +1344,7 @@ axis.plot(
     label="second half",
 )
 axis.set(xlabel="critic's estimate", ylabel="Fréchet distance", yscale="log")
+axis.set_title(NOT_INCEPTION)
 axis.legend(loc="upper left", bbox_to_anchor=(1, 1))
 plt.show()
 

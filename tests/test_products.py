@@ -1,5 +1,6 @@
-import math
 import re
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -8,7 +9,7 @@ from torch import nn
 from gancourse import products
 from gancourse.penalties import spectral_norm
 from gancourse.products import LEAST, are_big, by_one_dnn
-from gancourse.training import State, _Progress, run
+from gancourse.training import State, run
 
 BATCH, WIDE = 64, 512  # 64 * 512 * 512 multiplications are more than LEAST
 needs_a_second_library = pytest.mark.skipif(
@@ -73,6 +74,26 @@ def test_every_product_is_the_other_librarys_and_none_is_needless(multiplied):
     assert multiplied(lambda: both_ways([x, layer.weight])) == sorted([forward, for_x, for_weight])
     assert multiplied(lambda: both_ways([x])) == sorted([forward, for_x])
     assert multiplied(lambda: layer(x)) == []
+
+
+@pytest.mark.parametrize(
+    "setting",
+    ["torch.backends.cuda.matmul.fp32_precision = 'tf32'", "torch.backends.fp32_precision = 'tf32'"],
+)
+def test_the_newer_settings_of_precision_are_left_alone(setting):
+    code = f"""
+import torch
+from gancourse import products
+{setting}
+with products.by_one_dnn():
+    print(torch.backends.mkldnn.matmul.fp32_precision, products.help_here() in (True, False))
+"""
+    before = f"import torch\n{setting}\nprint(torch.backends.mkldnn.matmul.fp32_precision, True)"
+    told, expected = (
+        subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=True).stdout
+        for text in (code, before)
+    )
+    assert told == expected
 
 
 def test_the_setting_is_as_before_when_it_is_over():
@@ -185,22 +206,13 @@ def test_the_loop_uses_it_in_float32_where_it_helps(monkeypatch, helps, precisio
     assert seen == ["medium" if meant else "highest"] * 2
 
 
-def test_a_run_resumes_bit_for_bit(monkeypatch, tmp_path):
-    record = _Progress.record
-
-    def stopping(progress, rows):
-        record(progress, rows)
-        if progress.done >= 55:
-            raise KeyboardInterrupt
-
+def test_a_run_resumes_bit_for_bit(monkeypatch, interrupt, tmp_path):
     monkeypatch.setattr(products, "help_here", lambda: True)
-    monkeypatch.setattr("gancourse.training.FLUSH_SECONDS", math.inf)
-    whole, expected = train()
-    monkeypatch.setattr(_Progress, "record", stopping)
+    whole, expected = train(steps=120)
+    interrupt(after=100)
     with pytest.raises(KeyboardInterrupt):
-        train(tmp_path)
-    monkeypatch.setattr(_Progress, "record", record)
-    again, result = train(tmp_path)
+        train(tmp_path, steps=120)
+    again, result = train(tmp_path, steps=120)
     assert result.resumed_at == 50
     assert torch.equal(again, whole)
     assert result.history["loss"].tolist() == expected.history["loss"].tolist()

@@ -418,24 +418,10 @@ def test_a_step_that_fails_in_bfloat16_leaves_no_trace(monkeypatch):
     assert not torch.is_autocast_enabled("cpu")
 
 
-def interrupt(monkeypatch, after):
-    """Let training stop, as by a key, once so many steps are recorded."""
-    record = training._Progress.record
-
-    def stopping(progress, rows):
-        record(progress, rows)
-        if progress.done >= after:
-            monkeypatch.setattr(training._Progress, "record", record)
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(training, "FLUSH_SECONDS", math.inf)
-    monkeypatch.setattr(training._Progress, "record", stopping)
-
-
-def test_a_run_in_bfloat16_resumes_bit_for_bit(tmp_path, monkeypatch):
+def test_a_run_in_bfloat16_resumes_bit_for_bit(tmp_path, monkeypatch, interrupt):
     monkeypatch.setattr(training, "has_bfloat16", lambda device: True)
     whole, expected = train(precision="bfloat16", snapshot_at=[])
-    interrupt(monkeypatch, after=100)
+    interrupt(after=100)
     with pytest.raises(KeyboardInterrupt):
         train(tmp_path, precision="bfloat16", snapshot_at=[])
     state, result = train(tmp_path, precision="bfloat16", snapshot_at=[])
@@ -444,10 +430,10 @@ def test_a_run_in_bfloat16_resumes_bit_for_bit(tmp_path, monkeypatch):
     assert np.array_equal(result.history["loss"], expected.history["loss"])
 
 
-def test_an_interrupted_cell_that_is_run_again_continues_its_run(tmp_path, monkeypatch, capsys):
+def test_an_interrupted_cell_that_is_run_again_continues_its_run(tmp_path, interrupt, capsys):
     whole, expected = train()
     state = new_state()
-    interrupt(monkeypatch, after=100)
+    interrupt(after=100)
     with pytest.raises(KeyboardInterrupt):
         train(tmp_path, state=state)
     torch.randn(5, generator=state.noise)  # a page may draw from it
@@ -481,7 +467,7 @@ def test_a_changed_step_with_networks_that_are_trained_already_is_told(tmp_path,
 
 
 @pytest.mark.parametrize("look", [lambda n: n.eval(), lambda n: n(torch.ones(3, 2))], ids=["eval", "forward"])
-def test_looking_at_networks_after_a_run_loses_nothing(tmp_path, monkeypatch, look):
+def test_looking_at_networks_after_a_run_loses_nothing(tmp_path, interrupt, look):
     def fresh():
         state = new_state()
         state.network[2] = nn.BatchNorm1d(8)
@@ -489,7 +475,7 @@ def test_looking_at_networks_after_a_run_loses_nothing(tmp_path, monkeypatch, lo
 
     whole, expected = train(state=fresh(), snapshot_at=[])
     state = fresh()
-    interrupt(monkeypatch, after=100)
+    interrupt(after=100)
     with pytest.raises(KeyboardInterrupt):
         train(tmp_path, state=state, snapshot_at=[])
     look(state.network)
@@ -557,7 +543,7 @@ def rich_state():
     return state
 
 
-def test_a_checkpoint_holds_all_that_a_step_changes(tmp_path, monkeypatch, capsys):
+def test_a_checkpoint_holds_all_that_a_step_changes(tmp_path, interrupt, capsys):
     def started():
         random.seed(3)
         np.random.seed(4)
@@ -565,7 +551,7 @@ def test_a_checkpoint_holds_all_that_a_step_changes(tmp_path, monkeypatch, capsy
         return {"state": rich_state(), "step": all_there_is, "snapshot_at": []}
 
     whole, expected = train(**started())
-    interrupt(monkeypatch, after=100)
+    interrupt(after=100)
     with pytest.raises(KeyboardInterrupt):
         train(tmp_path, **started())
     state, result = train(tmp_path, **started())
@@ -637,7 +623,7 @@ def step_with(optimizer):
     return stepping
 
 
-def test_a_cell_stopped_before_its_second_checkpoint_is_run_again(tmp_path, monkeypatch):
+def test_a_cell_stopped_before_its_second_checkpoint_is_run_again(tmp_path, interrupt):
     def started():
         random.seed(3)
         np.random.seed(4)
@@ -647,7 +633,7 @@ def test_a_cell_stopped_before_its_second_checkpoint_is_run_again(tmp_path, monk
     _, expected = train(state=rich_state(), step=all_there_is, snapshot_at=[])
     started()
     state = rich_state()
-    interrupt(monkeypatch, after=50)
+    interrupt(after=50)
     with pytest.raises(KeyboardInterrupt):
         train(tmp_path, state=state, step=all_there_is, snapshot_at=[])
     assert hasattr(state, "average")  # which the checkpoint of step 0 does not hold
@@ -656,14 +642,14 @@ def test_a_cell_stopped_before_its_second_checkpoint_is_run_again(tmp_path, monk
     assert np.array_equal(result.history["loss"], expected.history["loss"])
 
 
-def test_a_tensor_may_change_its_type(tmp_path, monkeypatch):
+def test_a_tensor_may_change_its_type(tmp_path, interrupt):
     def widening(state, real):
         values = step(state, real)
         state.counter = state.counter.double() * 0.9 + values["loss"].detach()
         return values | {"counter": state.counter}
 
     _, expected = train(step=widening, snapshot_at=[])
-    interrupt(monkeypatch, after=100)
+    interrupt(after=100)
     with pytest.raises(KeyboardInterrupt):
         train(tmp_path, step=widening, snapshot_at=[])
     _, result = train(tmp_path, step=widening, snapshot_at=[])

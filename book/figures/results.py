@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullFormatter, StrMethodFormatter
 
+from gancourse.features import NOT_INCEPTION
 from gancourse.figures import COLOURS
 from gancourse.targets import grid, ring
 
@@ -122,6 +123,7 @@ def results_quality() -> Figure:
     ):
         axes.axhline(record["real"][key], color=plt.rcParams["text.color"], linewidth=1.2, linestyle=":")
         axes.set_ylabel(label)
+    upper.set_title(NOT_INCEPTION)
     upper.set_yscale("log")
     upper.yaxis.set_major_locator(FixedLocator([0.3, 1, 3, 10, 30, 100]))
     upper.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))

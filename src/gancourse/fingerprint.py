@@ -3,6 +3,9 @@
 A function is described by its compiled code and by all that this code reaches: default arguments, closures
 and the globals that it names, at any depth. So two functions differ when a constant in a dictionary differs,
 and do not when only a comment does. What an installed package brings is described by its name and code alone.
+
+A pickle's hash does not serve: joblib's takes functions by name, so that no edit shows, and cloudpickle's
+differs between processes and with every line that moves.
 """
 
 import collections

@@ -146,8 +146,9 @@ def run(
 
     graphs = _graphs(device)
     if graphs is not None and steps - progress.done >= SHORTEST:
-        constants = lambda: reads(state, step).hexdigest()  # noqa: E731
-        advance = Captured(advance, vars(state), constants, _plainly(name), graphs)
+        advance = Captured(
+            advance, vars(state), lambda: reads(state, step).hexdigest(), _plainly(name), graphs
+        )
 
     buffer: list[Tensor] = []
     saved_at = flushed_at = time.monotonic()

@@ -4,6 +4,7 @@ import json
 import re
 from pathlib import Path
 
+import jupytext
 import nbformat
 import pytest
 
@@ -183,3 +184,12 @@ def test_the_figures_of_the_chapters_are_those_their_code_draws(tmp_path, monkey
     )
     notebooks.draw_figures()
     assert drawn == committed, "run `make labs`"
+
+
+@pytest.mark.parametrize(
+    "source", [*LABS, *sorted((ROOT / "book" / "figures").glob("*.py"))], ids=lambda path: path.stem
+)
+def test_a_frechet_distance_never_stands_without_what_it_does_not_compare_with(source):
+    code = "\n".join(cell.source for cell in jupytext.read(source).cells if cell.cell_type == "code")
+    if "Fréchet distance" in code or "Fréchet {" in code:
+        assert "NOT_INCEPTION" in code or "str(quality)" in code  # which ends with it
