@@ -1,8 +1,10 @@
 import subprocess
 import sys
 import textwrap
+import tracemalloc
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -450,6 +452,16 @@ def test_what_cannot_be_described_is_named():
     found = Fingerprint()
     found.add([iter([1])])
     assert found.unread == {"builtins.list_iterator"}
+
+
+@pytest.mark.parametrize("make", [torch.ones, np.ones])
+def test_data_are_not_copied(make):
+    data = make(2**22)
+    tracemalloc.start()
+    digest(data)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2**20
 
 
 def test_what_contains_itself_ends():

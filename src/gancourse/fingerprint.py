@@ -135,7 +135,7 @@ class Fingerprint:
             elif array.dtype.hasobject:
                 self._each("objects", array.flat)
             else:
-                self._hash.update(array.tobytes())
+                self._hash.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
         elif isinstance(value, torch.Generator):
             self._put("generator")
             self.add(value.get_state())
@@ -218,7 +218,7 @@ class Fingerprint:
             self._hash.update(saved.getvalue())
             return
         array = array.resolve_conj().resolve_neg().contiguous()
-        self._hash.update(array.flatten().view(torch.uint8).numpy().tobytes())
+        self._hash.update(array.reshape(-1).view(torch.uint8).numpy())  # as it lies, without a copy
 
     def _module(self, module: nn.Module) -> None:
         if isinstance(vars(module)["_modules"].get("_orig_mod"), nn.Module):  # what torch.compile made
