@@ -408,9 +408,12 @@ def report(images: Images, device: torch.device, threads: int, options: argparse
                 statistics.median(a / b for a, b in zip(seconds[base], seconds[way], strict=True))
                 for base in tutorials
             ]
-            aims = " and ".join(f"{AIMS[way, whole]:g}" for whole in (True, False) if (way, whole) in AIMS)
+            aims = (
+                " and ".join(f"{AIMS[way, whole]:g}" for whole in (True, False) if (way, whole) in AIMS)
+                or "–"
+            )
             rate = options.steps / statistics.median(seconds[way])
-            told = ["", ""] if way in tutorials else [f"{ratio:.2f}" for ratio in ratios]
+            told = ["–", "–"] if way in tutorials else [f"{ratio:.2f}" for ratio in ratios]
             label = way if way in tutorials else f"ours, {way}"
             rates.append([f"{name}: {label}", f"{rate:.1f}", *told, aims])
         state = new_state(GAMES[name], images.images.shape[-1], device)
@@ -434,9 +437,9 @@ def report(images: Images, device: torch.device, threads: int, options: argparse
             )
         if device.type == "cpu":
             kinds |= {f"{name}, {precision}": shares(ways[precision]) for precision in precisions}
-    # The book's page of results shows what stands between these two comments, of the first number of threads.
-    heading = f"## {threads} thread{'s' if threads > 1 else ''}\n"
-    parts = [heading, "<!-- rates -->\n", table(rates), "<!-- limits -->\n"]
+    # The book's page of results shows what stands between two such comments.
+    number = f"{threads} thread{'s' if threads > 1 else ''}"
+    parts = [f"## {number}\n", f"<!-- rates, {number} -->\n", table(rates), f"<!-- limits, {number} -->\n"]
     measured = ", ".join(f"{ceiling[p] / 1e9:.0f} GFLOP/s in {p}" for p in precisions)
     if ceiling["float32"] != ceiling["plain"]:
         measured += (
@@ -472,8 +475,12 @@ def main(arguments: list[str]) -> None:
     command = shlex.join(["python", "-m", "benchmarks.speed", *arguments])
     head = f"""# How fast training is
 
+<!-- machine -->
+
 `{command}`
 on {datetime.date.today().isoformat()}, {machine}, Python {platform.python_version()}, torch {torch.__version__}, {images.name}, load before the run {load_before:.1f}.
+
+<!-- setup -->
 
 The same networks, batches of {BATCH} and Adam at 2e-4 on both sides. The *GAN* has the generator 100-128-256-512-1024-{images.images[0].numel()} with batch norm and the discriminator {images.images[0].numel()}-512-256-1; *WGAN-GP* has the same networks and five updates of the critic for one of the generator; the *DCGAN* has {WIDTH} channels at full resolution.
 Ours is `gancourse.training.run`, without checkpoints, with the step of `labs/{LAB.name}` (WGAN-GP: a step in this benchmark's file). The tutorial's loop reads PIL images one by one through a DataLoader, or, preloaded, batches from a tensor. Reading the files is in neither. Both sides use the samples of the discriminator's update for the generator as well. The rows "new noise for G" run the lab's other step, Goodfellow et al.'s Algorithm 1, which makes one more pass through the generator; the rows "one pass of D" show what a single pass of D over real and generated images would save, which with batch norm is another D.

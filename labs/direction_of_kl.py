@@ -1269,7 +1269,7 @@ draw_rings()
 # Two ways to train *one* network. Both times the network that makes images is the same DCGAN generator. The VAE trains it by the
 # evidence lower bound, so towards forward KL, with an encoder as a helper. The GAN trains it by the non-saturating game.
 #
-# The VAE's model of an image is $N(G(z), \sigma^2 I)$; the best $\sigma$ for a batch is its mean square error, put in at once.
+# The VAE's model of an image is $N(G(z), \sigma^2 I)$; the best $\sigma^2$ for a batch is its mean square error, put in at once.
 #
 # *Predict: which one blurs, which one misses, and by which number would you show it?*
 
@@ -1415,8 +1415,8 @@ plt.show()
 # ## What was seen
 #
 # - Every statement of the chapter held by two routes, and each falsehood was rejected.
-# - Reverse KL has minima in the modes *and* a broad one in the middle, at every distance. From the moment-matching start the fit
-#   stayed in the middle, also where a mode would have been far better.
+# - Reverse KL has a broad minimum in the middle at every distance *and*, once the modes are far enough apart, one in each mode. From
+#   the moment-matching start the fit stayed in the middle, also where a mode would have been far better.
 # - On the ring the slogan failed. Forward KL, which "covers", found at most one of the eight modes with every seed; reverse KL and
 #   Jensen–Shannon found all eight. The directions are properties of optima, and no run was near an optimum of forward KL. Its
 #   generator hears a sample in proportion to $p_d/p_g$: the few that fall on a mode, and hardly any other. They draw the rest to

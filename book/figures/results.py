@@ -1,6 +1,7 @@
 """The figures of the page "Results", drawn from what the benchmarks stored."""
 
 import json
+import textwrap
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -123,7 +124,7 @@ def results_quality() -> Figure:
     ):
         axes.axhline(record["real"][key], color=plt.rcParams["text.color"], linewidth=1.2, linestyle=":")
         axes.set_ylabel(label)
-    upper.set_title(NOT_INCEPTION)
+    upper.set_title(textwrap.fill(NOT_INCEPTION, 50))
     upper.set_yscale("log")
     upper.yaxis.set_major_locator(FixedLocator([0.3, 1, 3, 10, 30, 100]))
     upper.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))

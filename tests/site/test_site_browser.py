@@ -28,6 +28,8 @@ TOO_WIDE = """() => {
   const names = [...document.querySelectorAll("body *")].filter(over).map((e) => e.outerHTML.slice(0, 160));
   return ["the page is wider than the window", ...names.slice(-3)];
 }"""
+CUT_OFF = """() => [...document.querySelectorAll(".prev-next-area a")]
+  .filter((e) => e.scrollWidth > e.clientWidth + 1).map((e) => "cut off: " + e.innerText)"""
 BROKEN_PICTURES = """() => [...document.images]
   .filter((e) => e.checkVisibility() && !(e.complete && e.naturalWidth > 0)).map((e) => e.src)"""
 WIDE_CARDS = """() => [...document.querySelectorAll("table.cards")]
@@ -59,6 +61,7 @@ def test_a_page_of_every_kind_is_sound(visitor: Visitor, violations, path, width
         "got no answer": list(seen.failed),
         "console": list(seen.complaints),
         "too wide": page.evaluate(TOO_WIDE),
+        "link is cut off": page.evaluate(CUT_OFF),
         "table does not fold": page.evaluate(WIDE_CARDS),
         "picture does not load": page.evaluate(BROKEN_PICTURES),
         "formula cannot be reached": page.evaluate(UNREACHABLE),
@@ -77,7 +80,7 @@ def test_every_other_page_is_quiet_and_fits_a_phone(site: Site, visitor: Visitor
     for path in set(site.pages()) - {*KINDS, "index"}:
         seen = visitor.open(f"{path}.html", NARROW)
         problems = [*seen.foreign, *seen.failed, *seen.complaints, *seen.page.evaluate(TOO_WIDE)]
-        problems += seen.page.evaluate(BROKEN_PICTURES)
+        problems += seen.page.evaluate(BROKEN_PICTURES) + seen.page.evaluate(CUT_OFF)
         seen.page.close()
         if problems:
             found[path] = problems
