@@ -34,7 +34,7 @@ def weights(state: coverage.State) -> torch.Tensor:
     return torch.cat([p.detach().flatten() for p in state.discriminator.parameters()])
 
 
-def test_lazy_penalties_act_at_every_sixteenth_step_with_their_weight_sixteen_times(monkeypatch):
+def test_lazy_penalties_act_at_every_eighth_step_with_their_weight_eight_times(monkeypatch):
     seen = []
 
     def spy(logits, samples, gamma):
@@ -42,7 +42,8 @@ def test_lazy_penalties_act_at_every_sixteenth_step_with_their_weight_sixteen_ti
         return zero_centered_penalty(logits, samples, gamma)
 
     monkeypatch.setattr(coverage, "zero_centered_penalty", spy)
-    for name, steps, factor in ((coverage.tables.BEST, range(17), 2), (coverage.tables.LAZY, (0, 16), 32)):
+    lazy = "relativistic + R1 + R2 every 8 steps"
+    for name, steps, factor in ((coverage.tables.BEST, range(17), 2), (lazy, (0, 8, 16), 16)):
         seen.clear()
         method = TINY[name]
         state, step = coverage.start(method, 0), coverage.step_of(method)
@@ -51,6 +52,16 @@ def test_lazy_penalties_act_at_every_sixteenth_step_with_their_weight_sixteen_ti
         assert [done for done, _ in seen] == list(steps)
         assert seen[0][1] == pytest.approx(factor * 0.3)
         assert seen[-1][1] == pytest.approx(factor * 0.03)
+    same = coverage.METHODS["relativistic + R1 + R2 every 8 steps, same weight"]
+    assert [same.every * gamma for gamma in same.gamma] == [0.3, 0.03]
+
+
+def test_as_many_packs_are_judged_as_samples_without_packing(monkeypatch):
+    judged = []
+    monkeypatch.setattr(coverage, "run", lambda *given, **named: judged.append(named["batch_size"]))
+    for name in ("non-saturating", "packing of two"):
+        coverage.measure(name, "ring", TINY[name], 1)
+    assert judged == [coverage.SETTINGS["batch"], 2 * coverage.SETTINGS["batch"]]
 
 
 def test_the_penalty_on_both_halves_at_once_is_r1_plus_r2():
@@ -89,7 +100,6 @@ def test_data_have_unit_variance_and_samples_go_back():
     [
         ({"objective": "hopeful"}, "no objective 'hopeful'"),
         ({"steps": 0}, "at least 1"),
-        ({"packing": 3}, "no whole number of packs"),
         ({"packing": 2, "gamma": (0.3, 0.03)}, "looks at one"),
         ({"every": 16}, "give a gamma"),
         ({"gamma": (0.03, 0.3)}, "annealed"),
