@@ -655,3 +655,20 @@ def test_divergence_of_a_recorded_run_is_told_by_the_loop(monkeypatch):
 
     with pytest.raises(training.TrainingDiverged, match=f"Step {WARM_UP + 60}: 'odd' is nan"):
         train(monkeypatch, captured=True, step=diverging)
+
+
+def test_batches_of_several_tensors_are_not_recorded(monkeypatch, capsys):
+    class Labelled:
+        def sample(self, n, generator):
+            return ring().sample(n, generator), torch.zeros(n)
+
+    def labelled(state, batch):
+        return step(state, batch[0])
+
+    state, graphs = new_state(), Emulated({})
+    monkeypatch.setattr(training, "_graphs", lambda device: graphs)
+    training.run(labelled, state, Labelled(), steps=STEPS, batch_size=32, name="toy")
+    assert capsys.readouterr().out == (
+        "toy: steps are plain, not a recorded CUDA graph: a batch is a tuple, not one tensor\n"
+    )
+    assert graphs.recorded == 0

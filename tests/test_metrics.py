@@ -576,3 +576,19 @@ def test_k_may_be_an_integer_of_numpy():
     real, fake = normal(30, 2, random(0)), normal(30, 2, random(1))
     assert precision_recall(real, fake, np.int64(3)) == precision_recall(real, fake, 3)
     assert density_coverage(real, fake, np.int64(4)) == density_coverage(real, fake, 4)
+
+
+@pytest.mark.parametrize(
+    "measure",
+    [
+        metrics.precision_recall,
+        metrics.density_coverage,
+        metrics.two_sample_test,
+        lambda real, fake: metrics.memorisation(fake, real, real[:100] + 1),
+    ],
+)
+def test_all_is_computed_on_the_cpu_whatever_the_default_device(measure):
+    real, fake = (torch.randn(300, 4, generator=torch.Generator().manual_seed(seed)) for seed in (0, 1))
+    usual = measure(real, fake)
+    with torch.device("meta"):
+        assert measure(real, fake) == usual

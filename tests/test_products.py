@@ -216,3 +216,13 @@ def test_a_run_resumes_bit_for_bit(monkeypatch, interrupt, tmp_path):
     assert result.resumed_at == 50
     assert torch.equal(again, whole)
     assert result.history["loss"].tolist() == expected.history["loss"].tolist()
+
+
+def test_all_settings_of_precision_are_as_before_afterwards():
+    kinds = (torch.backends.mkldnn.matmul, torch.backends.cuda.matmul)
+    for kind in kinds:
+        kind.fp32_precision = "none"  # the default
+    with by_one_dnn():
+        assert [kind.fp32_precision for kind in kinds] == ["bf16", "tf32"]
+    assert [kind.fp32_precision for kind in kinds] == ["none", "none"]
+    assert torch.get_float32_matmul_precision() == "highest"

@@ -236,7 +236,7 @@ def test_a_loss_that_the_step_was_made_for_is_part_of_the_run(tmp_path, make, on
     assert (again.resumed_at, again.folder) == (120, first.folder)
 
 
-@pytest.mark.parametrize("damage", ["cut", "flip", "empty", "foreign"])
+@pytest.mark.parametrize("damage", ["cut", "flip", "empty", "foreign", "old"])
 def test_a_damaged_checkpoint_is_an_error_and_stays_as_it_is(tmp_path, damage):
     path = train(tmp_path)[1].folder / "checkpoint.pt"
     content = bytearray(path.read_bytes())
@@ -246,11 +246,14 @@ def test_a_damaged_checkpoint_is_an_error_and_stays_as_it_is(tmp_path, damage):
         content[len(content) // 2] ^= 1
     elif damage == "empty":
         content = b""
+    elif damage == "old":
+        content = content.replace(checkpoints._MAGIC, b"gancourse checkpoint 2\n")
     else:
         content = b"PK" + bytes(1000)
     path.write_bytes(content)
-    with pytest.raises(CheckpointError, match=r"checkpoint\.pt is damaged.*move or delete it"):
+    with pytest.raises(CheckpointError, match=r"checkpoint\.pt is damaged.*move or delete it") as told:
         train(tmp_path)
+    assert ("another version of the library wrote it" in str(told.value)) == (damage == "old")
     assert path.read_bytes() == bytes(content)
 
 
@@ -418,6 +421,72 @@ def test_a_step_that_fails_in_bfloat16_leaves_no_trace(monkeypatch):
     assert not torch.is_autocast_enabled("cpu")
 
 
+def test_an_interruption_inside_a_network_leaves_no_trace(tmp_path, monkeypatch):
+    class Slow(nn.Linear):
+        calls = 0
+
+        def forward(self, x):
+            Slow.calls += 1
+            if Slow.calls == 75:
+                raise KeyboardInterrupt
+            return super().forward(x)
+
+    def fresh():
+        torch.manual_seed(0)
+        network = nn.Sequential(nn.Linear(2, 8), nn.ReLU(), nn.Sequential(Slow(8, 1)))
+        optimizer = torch.optim.SGD(network.parameters(), lr=RATE)
+        return State(network=network, optimizer=optimizer)
+
+    def descend(state, real):
+        loss = (state.network(real) - 1).square().mean()
+        state.optimizer.zero_grad()
+        loss.backward()
+        state.optimizer.step()
+        return {"loss": loss}
+
+    monkeypatch.setattr(training, "has_bfloat16", lambda device: True)
+    same = {"step": descend, "precision": "bfloat16", "snapshot_at": []}
+    state = fresh()
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path, state=state, **same)
+    assert not torch.is_autocast_enabled("cpu")
+    assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.float32
+    assert not any(module._forward_hooks for module in state.network.modules())
+    _, result = train(tmp_path, state=state, **same)
+    Slow.calls = 100
+    assert np.array_equal(result.history["loss"], train(state=fresh(), **same)[1].history["loss"])
+
+
+def test_parts_of_a_network_that_a_step_calls_compute_coarsely_as_well(monkeypatch):
+    inside, outside = [], []
+
+    class Layer(nn.Linear):
+        def forward(self, x):
+            inside.append(super().forward(x).dtype)
+            return super().forward(x)
+
+    class Critic(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.features = nn.Sequential(Layer(2, 4), nn.ReLU())
+            self.last = Layer(4, 1)
+
+        def forward(self, x):
+            return self.last(self.features(x))
+
+    def look(state, real):
+        for network in (state.critic, state.critic.features, state.many["layer"], state.players[0]):
+            outside.append(network(real).dtype)
+        return {"one": 1.0}
+
+    monkeypatch.setattr(training, "has_bfloat16", lambda device: True)
+    many = {"many": nn.ModuleDict({"layer": Layer(2, 1)}), "players": nn.ModuleList([Layer(2, 1)])}
+    state = State(critic=Critic(), **many)
+    run(look, state, ring(), steps=1, batch_size=4, name="parts", precision="bfloat16")
+    assert inside == 5 * [torch.bfloat16]
+    assert outside == 4 * [torch.float32]
+
+
 def test_a_run_in_bfloat16_resumes_bit_for_bit(tmp_path, monkeypatch, interrupt):
     monkeypatch.setattr(training, "has_bfloat16", lambda device: True)
     whole, expected = train(precision="bfloat16", snapshot_at=[])
@@ -562,6 +631,78 @@ def test_a_checkpoint_holds_all_that_a_step_changes(tmp_path, interrupt, capsys)
     assert "exactly" not in capsys.readouterr().out
 
 
+def frozen(state, real):
+    if len(state.seen) == 70:
+        state.shift.requires_grad_(False)
+    return all_there_is(state, real)
+
+
+def queued(state, real):
+    network = state.network
+    network.queue = torch.cat([network.queue, real[:1]])[-70:]
+    network.mean = real.mean(dim=0) if network.mean is None else 0.9 * network.mean + 0.1 * real.mean(dim=0)
+    return step(state, real - network.mean + network.queue.mean(dim=0))
+
+
+def with_a_queue():
+    state = new_state()
+    state.network.register_buffer("queue", torch.zeros(0, 2))
+    state.network.register_buffer("mean", None)
+    return state
+
+
+def with_milestones():
+    state, rates = new_state(), torch.optim.lr_scheduler
+    optimizer = state.optimizer
+    later = rates.MultiStepLR(optimizer, [10, 10, 20])
+    state.schedule = rates.SequentialLR(optimizer, [rates.LinearLR(optimizer), later], [60])
+    return state
+
+
+def scheduled(state, real):
+    values = step(state, real)
+    state.schedule.step()
+    return values
+
+
+def frozen_state():
+    state = rich_state()
+    state.seen = torch.zeros(0, 2)
+    return state
+
+
+@pytest.mark.parametrize(
+    ("start", "stepping"),
+    [(frozen_state, frozen), (with_a_queue, queued), (with_milestones, scheduled)],
+    ids=["a tensor that is frozen", "buffers that grow and appear", "milestones in a sequence"],
+)
+def test_what_a_step_changes_the_kind_of_is_held_as_well(tmp_path, interrupt, capsys, start, stepping):
+    def again(folder=None):
+        random.seed(3)
+        np.random.seed(4)
+        return train(folder, state=start(), step=stepping, snapshot_at=[])
+
+    whole, expected = again()
+    interrupt(after=100)
+    with pytest.raises(KeyboardInterrupt):
+        again(tmp_path)
+    state, result = again(tmp_path)
+    assert result.resumed_at == 50
+    assert torch.equal(weights(state), weights(whole))
+    assert np.array_equal(result.history["loss"], expected.history["loss"])
+    told = capsys.readouterr().out
+    assert "exactly" not in told
+    assert again(tmp_path)[1].resumed_at == 120
+
+
+def test_a_part_of_a_big_tensor_is_kept_alone(tmp_path):
+    images = torch.zeros(1000, 1000)
+    state = new_state()
+    state.shown = images[:3]
+    _, result = train(tmp_path, state=state, snapshot_at=[])
+    assert (result.folder / "checkpoint.pt").stat().st_size < 100_000
+
+
 def counts_in_the_network(state, real):
     state.network.count = getattr(state.network, "count", 0) + 1
     return step(state, real)
@@ -579,6 +720,34 @@ def with_a_probe(state, real):
     for _ in range(2):
         probe(real).sum().backward()
         optimizer.step()
+    return step(state, real)
+
+
+def keeps_a_list_in_the_network(state, real):
+    state.network.pool = [*getattr(state.network, "pool", []), real[:1]][-5:]
+    return step(state, real)
+
+
+def keeps_a_tensor_in_the_network(state, real):
+    state.network.mean = real.mean(dim=0)
+    return step(state, real)
+
+
+def counts_in_the_optimiser(state, real):
+    state.optimizer.count = getattr(state.optimizer, "count", 0) + 1
+    return step(state, real)
+
+
+def adds_weights(state, real):
+    if len(state.optimizer.param_groups) == 1:
+        state.optimizer.add_param_group({"params": [torch.zeros(1, requires_grad=True)]})
+    return step(state, real)
+
+
+def steps_by_a_schedule(state, real):
+    optimizer = state.schedule.optimizer
+    optimizer.param_groups[0]["params"][0].grad = torch.ones(1)
+    optimizer.step()
     return step(state, real)
 
 
@@ -600,16 +769,31 @@ def counting(state, real):
         ),
         (lambda: counts_in_the_network, "changes something outside the state"),
         (lambda: puts_a_network_in, "'probe' was put into the state by the step"),
+        (lambda: keeps_a_list_in_the_network, "changes something outside the state"),
+        (lambda: keeps_a_tensor_in_the_network, "changes something outside the state"),
+        (lambda: counts_in_the_optimiser, "changes something outside the state"),
+        (lambda: adds_weights, "the step gives 'optimizer' other weights"),
         (lambda: step, None),
         (lambda: with_a_probe, None),
     ],
-    ids=["a list", "an optimiser", "a module's attribute", "a network", "nothing", "a passing optimiser"],
+    ids=[
+        "a list",
+        "an optimiser",
+        "a module's attribute",
+        "a network",
+        "a module's list",
+        "a module's tensor",
+        "an optimiser's attribute",
+        "a group of weights",
+        "nothing",
+        "a passing optimiser",
+    ],
 )
 def test_what_a_checkpoint_does_not_hold_is_told_once(tmp_path, capsys, make, message):
     STEPS.clear()
     train(tmp_path, step=make())
     told = capsys.readouterr().out
-    notes = ("so a killed run will not continue exactly", "no checkpoint can bring it back")
+    notes = ("so a killed run will not continue exactly", "no checkpoint can bring")
     assert sum(told.count(note) for note in notes) == (message is not None)
     assert message is None or message in told
 
@@ -621,6 +805,29 @@ def step_with(optimizer):
         return step(state, real)
 
     return stepping
+
+
+def test_a_schedule_in_the_state_does_not_hide_that_its_optimiser_is_not(tmp_path, capsys):
+    state = new_state()
+    other = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1)
+    state.schedule = torch.optim.lr_scheduler.ExponentialLR(other, 0.9)
+    train(tmp_path, state=state, step=steps_by_a_schedule)
+    assert "an optimiser, SGD, is not in the state" in capsys.readouterr().out
+
+
+def test_weights_that_a_norm_computes_and_lists_of_layers_are_no_news(tmp_path, capsys):
+    state = new_state()
+    torch.nn.utils.spectral_norm(state.network[0])
+    state.network.layers = [state.network[0], state.network[2]]
+    state.optimizer = torch.optim.Adam(state.network.parameters(), lr=RATE)
+
+    def with_a_look(state, real):
+        with torch.no_grad():
+            state.network(real)
+        return step(state, real)
+
+    train(tmp_path, state=state, step=with_a_look)
+    assert capsys.readouterr().out == ""
 
 
 def test_a_cell_stopped_before_its_second_checkpoint_is_run_again(tmp_path, interrupt):
@@ -702,6 +909,23 @@ def test_snapshots_are_copies_and_leave_the_modes_as_they_are():
     assert state.network.training
     assert not torch.equal(result.snapshots[0], result.snapshots[120])
     assert torch.equal(result.snapshots[120], state.network[0].weight)
+
+
+def test_a_snapshot_that_fails_leaves_the_modes_as_they_are():
+    def wrong(state):
+        state.network.eval()
+        raise ZeroDivisionError
+
+    state = new_state()
+    with pytest.raises(ZeroDivisionError):
+        train(state=state, snapshot=wrong)
+    assert state.network.training
+
+
+def test_the_bar_is_drawn_now_and_then(capsys):
+    begun = time.monotonic()
+    train(steps=1000, snapshot_at=[])
+    assert capsys.readouterr().err.count("step/s") <= 4 + (time.monotonic() - begun) / 0.5
 
 
 def test_slow_steps_are_shown_before_fifty_are_done(monkeypatch):

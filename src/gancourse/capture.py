@@ -181,6 +181,8 @@ class Captured:
     def _make_sure(self, real: Tensor, recorded: int) -> None:
         """Record, or prove again, when it is time; and look at what a replay would not notice."""
         self.settings.check()
+        if not isinstance(real, Tensor):
+            raise RuntimeError(f"a batch is a {type(real).__name__}, not one tensor")
         if recorded == 0:
             # Batches of other examples, in another order: a replay that does not see its batch is found out.
             halved = torch.arange(len(real), device=real.device) // 2

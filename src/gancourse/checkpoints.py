@@ -3,9 +3,12 @@
 import glob
 import hashlib
 import io
+import itertools
 import os
 import time
 import weakref
+from collections import Counter, OrderedDict, deque
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,11 +16,17 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
+from torch.optim.lr_scheduler import LRScheduler
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
-from gancourse.fingerprint import Fingerprint
+from gancourse.fingerprint import OWN_TO_MODULES, Fingerprint
 
-_MAGIC = b"gancourse checkpoint 2\n"
+_KIND = b"gancourse checkpoint "
+_MAGIC = _KIND + b"3\n"
+
+
+# Attributes whose changes a checkpoint would have to hold.
+_ATTRIBUTES = int | float | str | list | tuple | dict | set | deque | Tensor | np.ndarray | None
 
 
 class CheckpointError(RuntimeError):
@@ -73,10 +82,9 @@ def _saved(part: Any) -> Any:
     if isinstance(part, torch.Generator):
         return {"generator": part.get_state()}
     if isinstance(part, nn.Module):
-        weights = part.state_dict()
         return {
-            "weights": weights,
-            "buffers": {name: value for name, value in part.named_buffers() if name not in weights},
+            "weights": part.state_dict(),
+            "buffers": {name: buffers[leaf] for name, buffers, leaf in _buffers(part)},
             "gradients": {name: value.grad for name, value in part.named_parameters()},
             "requires_grad": {name: value.requires_grad for name, value in part.named_parameters()},
             # Whether dropout and batch norm are in training mode changes what a step does as well.
@@ -84,7 +92,10 @@ def _saved(part: Any) -> Any:
         }
     if isinstance(part, Tensor):
         gradient, wants = (part.grad, part.requires_grad) if part.is_leaf else (None, False)
-        return {"tensor": part.detach(), "gradient": gradient, "requires_grad": wants}
+        kept = part.detach()
+        if kept.layout == torch.strided and kept.untyped_storage().nbytes() > kept.nbytes:
+            kept = kept.clone()  # a part of another tensor, which would be written whole
+        return {"tensor": kept, "gradient": gradient, "requires_grad": wants}
     return part.state_dict()
 
 
@@ -93,10 +104,13 @@ def _restore(part: Any, saved: Any) -> None:
     if isinstance(part, torch.Generator):
         part.set_state(saved["generator"].cpu())
     elif isinstance(part, nn.Module):
+        for name, buffers, leaf in _buffers(part):  # a step may give buffers another size, or none
+            kept, value = saved["buffers"][name], buffers[leaf]
+            if kept is None or value is None or (kept.shape, kept.dtype) != (value.shape, value.dtype):
+                buffers[leaf] = None if kept is None else kept.to(_device(part), copy=True)
+            else:
+                value.copy_(kept)
         part.load_state_dict(saved["weights"])
-        for name, value in part.named_buffers():
-            if name in saved["buffers"]:
-                value.copy_(saved["buffers"][name])
         for name, value in part.named_parameters():
             value.requires_grad_(saved["requires_grad"][name])
             _put_gradient(value, saved["gradients"][name])
@@ -108,19 +122,47 @@ def _restore(part: Any, saved: Any) -> None:
         else:
             part.data = saved["tensor"].to(part.device)
         if part.is_leaf:
+            part.requires_grad_(saved["requires_grad"])
             _put_gradient(part, saved["gradient"])
     else:
         part.load_state_dict(saved)
+
+
+def _buffers(network: nn.Module) -> Iterator[tuple[str, dict[str, Tensor | None], str]]:
+    """Of every buffer its full name, the dictionary that holds it, and its name there."""
+    for name, module in network.named_modules():
+        for leaf in module._buffers:
+            yield f"{name}.{leaf}", module._buffers, leaf
+
+
+def _device(network: nn.Module) -> torch.device:
+    return next(itertools.chain(network.parameters(), network.buffers()), torch.empty(0)).device
 
 
 def _put_gradient(tensor: Tensor, gradient: Tensor | None) -> None:
     tensor.grad = None if gradient is None else gradient.to(tensor.device)
 
 
+def _own_attributes(part: Any) -> Iterator[dict[str, Any]]:
+    """What a part's own code may have put into its networks, or into its optimiser, besides weights."""
+    if isinstance(part, torch.optim.Optimizer):
+        own = ("defaults", "state", "param_groups")
+        yield {key: value for key, value in vars(part).items() if key not in own and key[:1] != "_"}
+    for module in part.modules() if isinstance(part, nn.Module) else ():
+        # torch.nn.utils.spectral_norm and weight_norm put a weight there that they compute at every call.
+        computed = {getattr(hook, "name", None) for hook in module._forward_pre_hooks.values()}
+        yield {
+            key: value
+            for key, value in vars(module).items()
+            if key not in OWN_TO_MODULES | computed and not (isinstance(value, Tensor) and not value.is_leaf)
+        }
+
+
 def _plain(value: Any) -> Any:
     """The same with numpy's numbers and arrays as Python's and PyTorch's, which load without running code."""
     if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
+        kind = type(value) if type(value) in (Counter, OrderedDict) else dict
+        return kind({key: _plain(item) for key, item in value.items()})
     if type(value) in (list, tuple):
         return type(value)(_plain(item) for item in value)
     if isinstance(value, np.ndarray):
@@ -189,7 +231,7 @@ class Keeper:
         self.goes_on = any(_TRAINED.get(net) == (name, weights) for net, weights in self.weights.items())
         # What may not change, because no checkpoint holds it; data in a tensor do not.
         self.fixed = [value for value in read if not isinstance(value, Tensor)]
-        self.before, self.parts = self.outside(), set(vars(state))
+        self.before, self.parts, self.weighed = self.outside(), set(vars(state)), self.groups()
 
     def path_from(self, start: str) -> Path:
         """Where a run is kept that starts from a state with this hash."""
@@ -212,23 +254,31 @@ class Keeper:
         parts = vars(self.progress.state).values()
         if any(part is optimizer for part in parts):
             return
-        if any(value is optimizer for part in parts for value in getattr(part, "__dict__", {}).values()):
-            return  # a part of a part, which saves it
+        # A part of a part, which saves it; schedulers do not.
+        wholes = [part for part in parts if not isinstance(part, LRScheduler)]
+        if any(value is optimizer for part in wholes for value in getattr(part, "__dict__", {}).values()):
+            return
         if self.strangers.setdefault(optimizer, self.number) != self.number:
             kind = type(optimizer).__name__
             self.tell(f"an optimiser, {kind}, is not in the state, so a killed run will not continue exactly")
 
     def outside(self) -> str:
-        """Hash of what no checkpoint holds: what the step reads, and plain attributes of the networks."""
+        """Hash of what no checkpoint holds: what the step reads, attributes of networks and optimisers."""
         state = self.progress.state
-        modules = [m for part in vars(state).values() if isinstance(part, nn.Module) for m in part.modules()]
         plain = [
-            {key: value for key, value in vars(module).items() if isinstance(value, int | float | str)}
-            for module in modules
+            {key: value for key, value in own.items() if isinstance(value, _ATTRIBUTES)}
+            for part in vars(state).values()
+            for own in _own_attributes(part)
         ]
-        for attributes in plain:
-            attributes.pop("training", None)
         return reads(state, *self.fixed, plain).hexdigest()
+
+    def groups(self) -> dict[str, list[int]]:
+        """How many weights each group of an optimiser has."""
+        return {
+            name: [len(group["params"]) for group in part.param_groups]
+            for name, part in vars(self.progress.state).items()
+            if isinstance(part, torch.optim.Optimizer)
+        }
 
     def tell(self, message: str) -> None:
         if message not in self.told:
@@ -284,11 +334,14 @@ class Keeper:
             self.tell(f"a checkpoint could not be written, the one before is kept ({error})")
         parts = vars(self.progress.state)
         added = [name for name in parts if name not in self.parts and not isinstance(parts[name], Tensor)]
-        if self.outside() != self.before or added:
+        grown = [name for name, groups in self.groups().items() if self.weighed.get(name, groups) != groups]
+        if added:
+            self.tell(f"'{added[0]}' was put into the state by the step, and no checkpoint can bring it back")
+        elif grown:
+            self.tell(f"the step gives '{grown[0]}' other weights, and no checkpoint can bring them back")
+        elif self.outside() != self.before:
             self.tell(
                 "the step changes something outside the state, so a killed run will not continue exactly"
-                if not added
-                else f"'{added[0]}' was put into the state by the step, and no checkpoint can bring it back"
             )
 
     def write(self, is_tried: bool = False) -> None:
@@ -325,7 +378,9 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         text = path.read_bytes()
         body = text[len(_MAGIC) + 32 :]
-        if text[: len(_MAGIC)] != _MAGIC or hashlib.sha256(body).digest() != text[len(_MAGIC) :][:32]:
+        if text.startswith(_KIND) and not text.startswith(_MAGIC):
+            raise ValueError("another version of the library wrote it")
+        if not text.startswith(_MAGIC) or hashlib.sha256(body).digest() != text[len(_MAGIC) :][:32]:
             raise ValueError("its content does not match its checksum")
         return torch.load(io.BytesIO(body), map_location="cpu", weights_only=True)
     except Exception as error:

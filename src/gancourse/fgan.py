@@ -34,7 +34,7 @@ class FDivergence:
         conjugate_of_activation: f*(g_f(v)) in one formula that loses no digits where v is large.
         supremum: of the t with finite f*(t), which is also lim f(u)/u.
 
-    Source: Nowozin, Cseke and Tomioka 2016, table 2 for the activations.
+    Source: Nowozin, Cseke and Tomioka 2016, whose table 2 recommends activations; ours increase with v.
     """
 
     name: str

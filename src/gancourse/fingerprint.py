@@ -42,7 +42,7 @@ _BUILTIN = (
     types.ClassMethodDescriptorType,
 )
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
-_OWN_TO_MODULES = frozenset(vars(nn.Module()))
+OWN_TO_MODULES = frozenset(vars(nn.Module()))
 _OWN_TO_CLASSES = {
     "__module__",
     "__dict__",
@@ -226,7 +226,7 @@ class Fingerprint:
             return
         self.add(type(module))
         self._put(str(module.training))
-        own = {name: value for name, value in vars(module).items() if name not in _OWN_TO_MODULES}
+        own = {name: value for name, value in vars(module).items() if name not in OWN_TO_MODULES}
         own = {name: value for name, value in own.items() if not isinstance(value, Tensor) or value.is_leaf}
         for parts in (module._parameters, module._buffers, module._modules, own):
             self._each("parts", (item for pair in parts.items() for item in pair))

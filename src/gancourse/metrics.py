@@ -99,7 +99,7 @@ def kid(real: Tensor, fake: Tensor) -> Estimate:
     real, fake = _pair(real, fake, 2 * KID_BLOCKS, f"{KID_BLOCKS} blocks of two", 100 * KID_BLOCKS)
     generator = torch.Generator().manual_seed(_SEED)
     blocks = [
-        sample[torch.randperm(len(sample), generator=generator)].tensor_split(KID_BLOCKS)
+        sample[torch.randperm(len(sample), generator=generator, device="cpu")].tensor_split(KID_BLOCKS)
         for sample in (real, fake)
     ]
     values = []
@@ -153,7 +153,7 @@ def density_coverage(real: Tensor, fake: Tensor, k: int = 5) -> DensityCoverage:
     Source: Naeem, Oh, Uh, Choi and Yoo (2020); k = 5 as in their example.
     """
     real, fake = _neighbourly(real, fake, k)
-    pairs, hit = 0, torch.zeros(len(real), dtype=torch.bool)
+    pairs, hit = 0, torch.zeros(len(real), dtype=torch.bool, device="cpu")
     for inside in _inside(fake, real, k):
         pairs += inside.sum().item()
         hit |= inside.any(dim=0)
@@ -256,7 +256,7 @@ def two_sample_test(real: Tensor, fake: Tensor) -> TwoSampleTest:
     half = count // 2
     fit, test = [], []
     for sample in (real, fake):
-        shuffled = sample[torch.randperm(len(sample), generator=generator)[:count]]
+        shuffled = sample[torch.randperm(len(sample), generator=generator, device="cpu")[:count]]
         fit.append(shuffled[:half])
         test.append(shuffled[half:])
     mean, std = torch.cat(fit).mean(0), torch.cat(fit).std(0)
@@ -338,7 +338,7 @@ def _squared_distances(queries: Tensor, points: Tensor) -> Iterator[Tensor]:
     rows = max(1, _ENTRIES // len(points))
     pairs = max(1, _ENTRIES // (8 * points.shape[1]))
     # Blocks allocated one by one, with small results kept in between, fragment the heap: a gigabyte was seen.
-    buffer = torch.empty(min(rows, len(queries)), len(points), dtype=torch.float64)
+    buffer = torch.empty(min(rows, len(queries)), len(points), dtype=torch.float64, device="cpu")
     for part in queries.split(rows):
         own = part.square().sum(dim=1, keepdim=True)
         squares = torch.addmm(norms, part, points.T, alpha=-2, out=buffer[: len(part)]).add_(own)

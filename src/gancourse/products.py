@@ -21,6 +21,12 @@ from torch import nn
 # Multiplications in a network's biggest linear layer from which faster products outweigh their longer start.
 LEAST = 2**23
 _PROCESSOR = Path("/proc/cpuinfo")
+# PyTorch's newer settings, one for each kind of product; versions before 2.9 have none.
+_FINER = [
+    library.matmul
+    for library in (torch.backends.mkldnn, torch.backends.cuda)
+    if hasattr(getattr(library, "matmul", None), "fp32_precision")
+]
 
 
 @contextlib.contextmanager
@@ -35,11 +41,14 @@ def by_one_dnn() -> Iterator[None]:
     except RuntimeError:  # which is how PyTorch answers when both kinds of settings are in use
         yield
         return
+    finer = [(settings, settings.fp32_precision) for settings in _FINER]
     torch.set_float32_matmul_precision("medium")
     try:
         yield
     finally:
         torch.set_float32_matmul_precision(before)
+        for settings, precision in finer:  # which the line above has set as well
+            settings.fp32_precision = precision
 
 
 def are_big(networks: Iterable[nn.Module], batch_size: int) -> bool:

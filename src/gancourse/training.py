@@ -104,7 +104,8 @@ def run(
             process's own random numbers (`torch.manual_seed`) are kept, but tell no runs apart. None keeps
             nothing.
         seed: of the batches.
-        precision: "bfloat16" lets the networks in `state` multiply in bfloat16 while a step calls them.
+        precision: "bfloat16" lets the networks in `state` multiply in bfloat16 while a step calls them, or
+            calls parts of them that have several layers.
             Weights, what the networks return, losses, penalties, optimisers and snapshots stay in float32.
             Where the hardware has no such instructions, one line says so and all is float32.
         snapshot: called without gradients after the steps in `snapshot_at` (0 is before the first); returns a
@@ -172,8 +173,12 @@ def run(
             late = time.monotonic() - flushed_at >= FLUSH_SECONDS
             if len(buffer) == FLUSH or late or number == steps or number in at:
                 progress.record(buffer)
+                last = {key: f"{values[-1]:.3f}" for key, values in progress.history.items()}
+                # Drawing at every flush would cost more than a small step; an update draws when it is time.
+                bar.set_postfix(last, refresh=False)
                 bar.update(len(buffer))
-                bar.set_postfix({key: f"{values[-1]:.3f}" for key, values in progress.history.items()})
+                if number == steps:
+                    bar.refresh()
                 buffer.clear()
                 if number in at:
                     progress.take_snapshot(snapshot)
@@ -247,10 +252,12 @@ class _Progress:
     def take_snapshot(self, snapshot: Callable[[State], Tensor]) -> None:
         networks = [part for part in vars(self.state).values() if isinstance(part, nn.Module)]
         modes = [(module, module.training) for network in networks for module in network.modules()]
-        with torch.no_grad():
-            taken = snapshot(self.state)
-        for module, training in modes:
-            module.training = training
+        try:
+            with torch.no_grad():
+                taken = snapshot(self.state)
+        finally:
+            for module, training in modes:
+                module.training = training
         if not isinstance(taken, Tensor):
             raise ValueError(f"A snapshot is a tensor; got a {type(taken).__name__}.")
         self.snapshots[self.done] = taken.detach().cpu().clone()
@@ -287,7 +294,7 @@ class _Progress:
 
 
 def _check_data(data: Tensor | Sampler) -> None:
-    if isinstance(data, Tensor) and len(data) == 0:
+    if isinstance(data, Tensor) and (data.dim() == 0 or len(data) == 0):
         raise ValueError("The data hold no example.")
     if not isinstance(data, Tensor) and not hasattr(data, "sample"):
         raise TypeError(
@@ -318,24 +325,39 @@ def _fast_products(
 @contextlib.contextmanager
 def _computing_in(precision: str, state: State, device: torch.device) -> Iterator[None]:
     """Let the networks of a state, and nothing else, compute in a precision and return float32."""
-    contexts: list[torch.autocast] = []
+    if precision != "bfloat16":
+        yield
+        return
+    # One context a call from outside: autocast keeps its copies of the weights until a context ends, and one
+    # around the whole step would show a discriminator as it was before its update.
+    calls: list[contextlib.ExitStack] = []
 
-    # One context a call: autocast keeps its copies of the weights until a context ends, and one around the
-    # whole step would show a discriminator as it was before its update.
     def begin(network: nn.Module, inputs: Any) -> None:
-        contexts.append(torch.autocast(device.type, dtype=torch.bfloat16))
-        contexts[-1].__enter__()
+        calls.append(contextlib.ExitStack())
+        if len(calls) == 1:
+            calls[-1].enter_context(torch.autocast(device.type, dtype=torch.bfloat16))
 
     def end(network: nn.Module, inputs: Any, output: Any) -> Any:
-        contexts.pop().__exit__(None, None, None)
-        return _as_float32(output)
+        calls.pop().close()
+        return output if calls else _as_float32(output)
 
+    parts = [part for part in vars(state).values() if isinstance(part, nn.Module)]
     with contextlib.ExitStack() as hooks:
-        parts = {id(part): part for part in vars(state).values()} if precision == "bfloat16" else {}
-        for network in (part for part in parts.values() if isinstance(part, nn.Module)):
+        # An interruption from the keyboard in the middle of a network calls no hook.
+        hooks.callback(lambda: [call.close() for call in calls])
+        for network in {id(part): part for whole in parts for part in _callable_parts(whole)}.values():
             hooks.enter_context(network.register_forward_pre_hook(begin))
             hooks.enter_context(network.register_forward_hook(end, always_call=True))
         yield
+
+
+def _callable_parts(network: nn.Module) -> Iterator[nn.Module]:
+    """A network and those of its parts that a step may call as networks: what has parts itself."""
+    yield network
+    # Hooks inside of what torch.compile made would have it compile anew.
+    for part in () if "_orig_mod" in vars(network)["_modules"] else network.children():
+        if next(part.children(), None) is not None or isinstance(network, nn.ModuleDict | nn.ModuleList):
+            yield from _callable_parts(part)
 
 
 def _as_float32(output: Any) -> Any:
