@@ -8,6 +8,7 @@ import torch
 
 from benchmarks import stacked
 from gancourse.data import Images, digits
+from gancourse.penalties import zero_centered_penalty
 
 
 @pytest.fixture
@@ -66,6 +67,29 @@ def test_a_step_moves_each_player_by_its_own_optimiser(name, grey):
         assert not torch.equal(_flat(getattr(state, moved)), before[moved])
 
 
+@pytest.mark.parametrize(
+    ("name", "steps", "weight"),
+    [
+        ("DCGAN", [], 0),
+        ("relativistic + R1 + R2", range(9), 1),
+        ("relativistic + R1 + R2 every 8 steps", [0, 8], 8),
+    ],
+)
+def test_penalties_act_at_their_steps_with_their_weight(monkeypatch, grey, name, steps, weight):
+    seen = []
+
+    def spy(logits, samples, gamma):
+        seen.append((int(state.done), gamma))
+        return zero_centered_penalty(logits, samples, gamma)
+
+    monkeypatch.setattr(stacked, "zero_centered_penalty", spy)
+    method = stacked.METHODS[name]
+    state = stacked.start(method, 2, 0, torch.device("cpu"))
+    for _ in range(9):
+        stacked.step_of(method)(state, stacked.Stacked(grey).sample(4, state.random))
+    assert seen == [(step, weight) for step in steps for _ in ("R1", "R2")]
+
+
 def _flat(network):
     return torch.cat([weight.detach().flatten().clone() for weight in network.parameters()])
 
@@ -82,7 +106,7 @@ def test_the_report_has_our_rows_and_the_published_ones(tmp_path, monkeypatch):
         assert re.search(
             rf"^\| {re.escape(name)} \| \d.* \| \d.* \| 2 steps, 2 seeds, \d+ s a run \|$", text, re.M
         )
-    assert "| PacDCGAN2 | 1000 | 0.06 | PacGAN, Table 2 |" in text
+    assert "| PacDCGAN2 | 1000 | 0.06 | PacGAN, Table 2: means of 10 runs |" in text
 
 
 def test_runs_that_diverged_are_named_and_not_averaged():
