@@ -165,7 +165,7 @@ HOSTILE = [
     added_kind("background_process", LEFTOVER),
     added_kind("forked_twin", "import os\nos.fork()"),
     # Space
-    function_kind("memory_bomb", "density_ratio", "held = []\n" + _flood("while True: held.append(bytearray(2**26))"), "memory"),
+    function_kind("memory_bomb", "density_ratio", "held = []\n" + _flood("import numpy\nwhile True: held.append(numpy.zeros(2**23))"), "memory"),
     added_kind("memory_bomb_of_many", "import os, time\nfor _ in range(20):\n    if os.fork() == 0:\n        held = bytearray(os.urandom(1)) * (300 * 2**20)\n        time.sleep(1000)\ntime.sleep(1000)"),
     added_kind("disk_filler", "import os\nfor n in range(1000):\n    with open(f'/tmp/{n}', 'wb') as file: file.write(bytes(2**24))"),
     added_kind("shared_memory_filler", "import os\nfor n in range(1000):\n    with open(f'/dev/shm/{n}', 'wb') as file: file.write(bytes(2**24))"),
