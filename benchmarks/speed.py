@@ -351,11 +351,11 @@ class Counter(TorchDispatchMode):
         return result
 
 
-def flops(block: Callable[[], None], updates: int) -> float:
-    """Operations in products and convolutions, for one update of G."""
+def flops(update: Callable[[], None]) -> int:
+    """Operations in products and convolutions of one update of G."""
     with Counter() as counter:
-        block()
-    return counter.total / updates
+        update()
+    return counter.total
 
 
 KINDS = {
@@ -420,8 +420,10 @@ def report(images: Images, device: torch.device, threads: int, options: argparse
         numbers = count_parameters(state.generator)
         numbers += GAMES[name].critic_steps * count_parameters(state.discriminator)
         traffic = 7 * 4 * numbers  # weight, gradient and two moments are read, all but the gradient written
+        # One plain step of each: a recording hides its operations.
+        counted = blocks_of(name, images.images, 1, precisions)
         for way in ("tutorial, preloaded", *precisions):
-            operations = flops(ways[way], options.steps)
+            operations = flops(counted[way])
             spent = statistics.median(seconds[way]) / options.steps
             limit = ceiling["float32" if way in tutorials else way]
             least = operations / limit + traffic / ceiling["bytes"]

@@ -61,7 +61,7 @@ def test_the_tutorial_sees_the_same_images():
 def test_both_sides_train_networks_of_the_same_size(name):
     game = speed.GAMES[name]
     ways = speed.blocks_of(name, digits().images, 1, ["float32"])
-    ours, tutorial = (speed.flops(ways[way], 1) for way in ("float32", "tutorial, preloaded"))
+    ours, tutorial = (speed.flops(ways[way]) for way in ("float32", "tutorial, preloaded"))
     assert 0.6 < ours / tutorial < 1.4  # they differ in passes through G and in gradients nobody needs
     pixels = digits().images.shape[-1]
     state = speed.new_state(game, pixels, CPU)
@@ -74,9 +74,9 @@ def test_both_sides_train_networks_of_the_same_size(name):
 
 def test_operations_are_counted():
     a, b = torch.ones(3, 4), torch.ones(4, 5)
-    assert speed.flops(lambda: a @ b, 1) == 2 * 3 * 4 * 5
+    assert speed.flops(lambda: a @ b) == 2 * 3 * 4 * 5
     layer, x = torch.nn.Linear(512, 512, bias=False), torch.ones(64, 512)
-    assert speed.flops(lambda: layer(x).sum().backward(), 1) == 2 * 2 * 64 * 512 * 512
+    assert speed.flops(lambda: layer(x).sum().backward()) == 2 * 2 * 64 * 512 * 512
 
 
 @pytest.mark.parametrize(
