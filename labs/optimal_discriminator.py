@@ -1203,7 +1203,7 @@ for name, colour in (("minimax", "generator"), ("non-saturating", "accent")):
     )
 plt.xlabel("steps after the head start")
 plt.ylabel("mean of $D(G(z))$")
-plt.legend(loc="center right")
+plt.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2, frameon=False)
 plt.show()
 
 # %% [markdown]

@@ -1051,9 +1051,10 @@ def new_plane_state(constraint, seed):
     critic = mlp((2, 64, 64, 1), lambda: nn.LeakyReLU(0.2)).to(session.device)
     if constraint == "spectral":
         critic = spectral_norm(critic)
-    clipped = constraint == "clipping"
+    clipped, on_cuda = constraint == "clipping", session.device.type == "cuda"
     rule = torch.optim.RMSprop if clipped else torch.optim.Adam
-    options = {} if clipped else {"betas": (0.0, 0.9)}
+    options = {"betas": (0.0, 0.9), "fused": on_cuda}  # a CUDA graph can record it
+    options = {"capturable": on_cuda} if clipped else options
     rate = GENERATOR_RATE[constraint]
     return State(
         generator=generator,

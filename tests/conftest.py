@@ -12,6 +12,7 @@ import pytest
 from playwright.sync_api import Browser
 
 from gancourse import training
+from tests import pretend_cuda
 from tests.browser import chromium_path, launch
 
 
@@ -20,6 +21,15 @@ def browser() -> Iterator[Browser]:
     """A headless Chromium."""
     with launch(chromium_path()) as chromium:
         yield chromium
+
+
+@pytest.fixture(scope="session")
+def compiled() -> None:
+    """`tests.pretend_cuda` can begin. Without a compiler a test skips, or fails where CI is set."""
+    try:
+        pretend_cuda.build()
+    except FileNotFoundError as error:
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(str(error))
 
 
 @pytest.fixture

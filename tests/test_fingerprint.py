@@ -305,6 +305,13 @@ def test_what_torch_compiles_is_what_it_was_made_from(make):
     assert digest(make()) == digest(make())
 
 
+@pytest.mark.filterwarnings("ignore:.*script_method:DeprecationWarning")
+def test_a_network_compiled_in_place_is_what_it_was():
+    compiled = network()
+    compiled.compile()
+    assert digest(compiled) == digest(network())
+
+
 def network(*, slope=0.2, width=4, seed=0):
     torch.manual_seed(seed)
     return nn.Sequential(nn.Linear(2, width), nn.LeakyReLU(slope), nn.Dropout(0.1), nn.Linear(width, 1))

@@ -487,6 +487,42 @@ def test_parts_of_a_network_that_a_step_calls_compute_coarsely_as_well(monkeypat
     assert outside == 4 * [torch.float32]
 
 
+@pytest.mark.filterwarnings("ignore:.*script_method:DeprecationWarning")  # torch's own, on import
+@pytest.mark.parametrize("compiled", ["all", "a part"])
+def test_networks_compiled_in_place_compute_coarsely_as_well(tmp_path, monkeypatch, compiled):
+    def fresh(*, compile_it):
+        torch.manual_seed(0)
+        network = nn.Sequential(nn.Linear(2, 8), nn.Sequential(nn.ReLU(), nn.Linear(8, 1)))
+        if compile_it:
+            (network if compiled == "all" else network[1]).compile(backend="eager")
+        return State(network=network, optimizer=torch.optim.SGD(network.parameters(), lr=RATE))
+
+    def descend(state, real):
+        output = state.network(real)
+        assert output.dtype == torch.float32
+        state.optimizer.zero_grad()
+        (output - 1).square().mean().backward()
+        state.optimizer.step()
+        return {"mean": output.mean()}
+
+    def fail(state, real):
+        return {"mean": state.network(real.repeat(1, 2)).mean()}
+
+    monkeypatch.setattr(training, "has_bfloat16", lambda device: True)
+    same = {"step": descend, "precision": "bfloat16", "snapshot_at": []}
+    _, plain = train(tmp_path, state=fresh(compile_it=False), **same)
+    state = fresh(compile_it=True)
+    calls = [module._compiled_call_impl for module in state.network.modules()]
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+        train(state=state, **same | {"step": fail})
+    assert [module._compiled_call_impl for module in state.network.modules()] == calls
+    assert not torch.is_autocast_enabled("cpu")
+    _, result = train(state=state, **same)
+    assert np.array_equal(result.history["mean"], plain.history["mean"])
+    # Compiled or not, it is one run.
+    assert train(tmp_path, state=fresh(compile_it=True), **same)[1].resumed_at == len(plain.history["mean"])
+
+
 def test_a_run_in_bfloat16_resumes_bit_for_bit(tmp_path, monkeypatch, interrupt):
     monkeypatch.setattr(training, "has_bfloat16", lambda device: True)
     whole, expected = train(precision="bfloat16", snapshot_at=[])

@@ -7,8 +7,8 @@ has proved itself on the spot, by giving from one state and several batches the 
 gives. It proves itself again after 16, 32, 64, ... recorded steps, on the batch of the moment. Whatever a
 check finds, one line says it and all further steps are plain.
 
-The machines on which this module was written had no GPU: its logic was tested on the CPU, with an emulation
-that records and replays operations, but on CUDA it has not run.
+The machines on which this module was written had no GPU: its logic was tested with an emulation that records
+and replays operations, which takes every lab's steps on a pretended device, but on CUDA it has not run.
 """
 
 import contextlib

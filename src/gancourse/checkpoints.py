@@ -22,7 +22,7 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 from gancourse.fingerprint import OWN_TO_MODULES, Fingerprint
 
 _KIND = b"gancourse checkpoint "
-_MAGIC = _KIND + b"3\n"
+_MAGIC = _KIND + b"4\n"
 
 
 # Attributes whose changes a checkpoint would have to hold.
@@ -65,7 +65,7 @@ class State:
         Raises:
             ValueError: a part that is no tensor was put in by a step.
         """
-        device = device_of(self)
+        device = device_of(*networks_of(self))
         for name in [name for name in vars(self) if name not in saved]:  # put in after the checkpoint
             delattr(self, name)
         for name, content in saved.items():
@@ -74,7 +74,8 @@ class State:
                 raise ValueError(f"'{name}' was put into the state by a step, which may put in tensors only")
             # A step may have bound a tensor of another type as well.
             if part is None or (isinstance(part, Tensor) and part.dtype != content["tensor"].dtype):
-                setattr(self, name, content["tensor"].to(device).requires_grad_(content["requires_grad"]))
+                fresh = content["tensor"].to("cpu" if content["on_host"] else device)
+                setattr(self, name, fresh.requires_grad_(content["requires_grad"]))
             _restore(vars(self)[name], content)
 
 
@@ -92,10 +93,10 @@ def _saved(part: Any) -> Any:
         }
     if isinstance(part, Tensor):
         gradient, wants = (part.grad, part.requires_grad) if part.is_leaf else (None, False)
-        kept = part.detach()
+        kept, on_host = part.detach(), part.device.type == "cpu"
         if kept.layout == torch.strided and kept.untyped_storage().nbytes() > kept.nbytes:
             kept = kept.clone()  # a part of another tensor, which would be written whole
-        return {"tensor": kept, "gradient": gradient, "requires_grad": wants}
+        return {"tensor": kept, "on_host": on_host, "gradient": gradient, "requires_grad": wants}
     return part.state_dict()
 
 
@@ -107,7 +108,7 @@ def _restore(part: Any, saved: Any) -> None:
         for name, buffers, leaf in _buffers(part):  # a step may give buffers another size, or none
             kept, value = saved["buffers"][name], buffers[leaf]
             if kept is None or value is None or (kept.shape, kept.dtype) != (value.shape, value.dtype):
-                buffers[leaf] = None if kept is None else kept.to(_device(part), copy=True)
+                buffers[leaf] = None if kept is None else kept.to(device_of(part), copy=True)
             else:
                 value.copy_(kept)
         part.load_state_dict(saved["weights"])
@@ -133,10 +134,6 @@ def _buffers(network: nn.Module) -> Iterator[tuple[str, dict[str, Tensor | None]
     for name, module in network.named_modules():
         for leaf in module._buffers:
             yield f"{name}.{leaf}", module._buffers, leaf
-
-
-def _device(network: nn.Module) -> torch.device:
-    return next(itertools.chain(network.parameters(), network.buffers()), torch.empty(0)).device
 
 
 def _put_gradient(tensor: Tensor, gradient: Tensor | None) -> None:
@@ -170,13 +167,15 @@ def _plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
-def device_of(state: State) -> torch.device:
-    """Where the networks of a state are."""
-    for part in vars(state).values():
-        if isinstance(part, nn.Module):
-            for tensor in part.parameters():
-                return tensor.device
-    return torch.device("cpu")
+def networks_of(state: State) -> list[nn.Module]:
+    """The networks of a state."""
+    return [part for part in vars(state).values() if isinstance(part, nn.Module)]
+
+
+def device_of(*networks: nn.Module) -> torch.device:
+    """Where networks are; the CPU when they hold no tensor."""
+    tensors = itertools.chain.from_iterable((*part.parameters(), *part.buffers()) for part in networks)
+    return next((tensor.device for tensor in tensors), torch.device("cpu"))
 
 
 # Of every state that a run left behind: the run's name, what it read, its start and its end, as hashes.
@@ -420,5 +419,4 @@ def _learned(state: State) -> str:
 
 
 def _weights(state: State) -> dict[nn.Module, str]:
-    networks = [part for part in vars(state).values() if isinstance(part, nn.Module)]
-    return {network: hash_of(list(network.parameters())) for network in networks}
+    return {network: hash_of(list(network.parameters())) for network in networks_of(state)}

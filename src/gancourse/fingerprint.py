@@ -42,7 +42,7 @@ _BUILTIN = (
     types.ClassMethodDescriptorType,
 )
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
-OWN_TO_MODULES = frozenset(vars(nn.Module()))
+OWN_TO_MODULES = frozenset(vars(nn.Module())) | {"_compiled_call_impl"}  # the latter by `compile()`
 _OWN_TO_CLASSES = {
     "__module__",
     "__dict__",

@@ -20,7 +20,7 @@ from tqdm.auto import tqdm
 
 from gancourse import products
 from gancourse.capture import SHORTEST, Captured, CudaGraphs, Graphs
-from gancourse.checkpoints import Keeper, State, device_of, reads
+from gancourse.checkpoints import Keeper, State, device_of, networks_of, reads
 
 FLUSH = 50
 FLUSH_SECONDS = 0.5
@@ -125,7 +125,7 @@ def run(
     if precision not in PRECISIONS:
         raise ValueError(f"The precision is one of {', '.join(PRECISIONS)}; got {precision!r}.")
     _check_data(data)
-    device = data.device if isinstance(data, Tensor) else device_of(state)
+    device = data.device if isinstance(data, Tensor) else device_of(*networks_of(state))
     if precision == "bfloat16" and not has_bfloat16(device):
         print(f"{name}: this {device.type.upper()} does not multiply in bfloat16, so all is float32")
         precision = "float32"
@@ -250,8 +250,8 @@ class _Progress:
             raise error
 
     def take_snapshot(self, snapshot: Callable[[State], Tensor]) -> None:
-        networks = [part for part in vars(self.state).values() if isinstance(part, nn.Module)]
-        modes = [(module, module.training) for network in networks for module in network.modules()]
+        modules = [module for network in networks_of(self.state) for module in network.modules()]
+        modes = [(module, module.training) for module in modules]
         try:
             with torch.no_grad():
                 taken = snapshot(self.state)
@@ -317,8 +317,8 @@ def _fast_products(
     precision: str, state: State, batch_size: int, device: torch.device
 ) -> contextlib.AbstractContextManager:
     """The faster float32 products where there are two kinds and the networks are big enough."""
-    networks = (part for part in vars(state).values() if isinstance(part, nn.Module))
-    is_meant = precision == "float32" and device.type == "cpu" and products.are_big(networks, batch_size)
+    is_meant = precision == "float32" and device.type == "cpu"
+    is_meant = is_meant and products.are_big(networks_of(state), batch_size)
     return products.by_one_dnn() if is_meant and products.help_here() else contextlib.nullcontext()
 
 
@@ -341,21 +341,41 @@ def _computing_in(precision: str, state: State, device: torch.device) -> Iterato
         calls.pop().close()
         return output if calls else _as_float32(output)
 
-    parts = [part for part in vars(state).values() if isinstance(part, nn.Module)]
+    parts = [part for whole in networks_of(state) for part in _callable_parts(whole)]
     with contextlib.ExitStack() as hooks:
         # An interruption from the keyboard in the middle of a network calls no hook.
         hooks.callback(lambda: [call.close() for call in calls])
-        for network in {id(part): part for whole in parts for part in _callable_parts(whole)}.values():
+        for network in dict.fromkeys(parts):
+            if (compiled := network._compiled_call_impl) is not None:  # hooks are compiled too
+                hooks.callback(setattr, network, "_compiled_call_impl", compiled)
+                network._compiled_call_impl = _between(begin, end, network, compiled)
+                continue
             hooks.enter_context(network.register_forward_pre_hook(begin))
             hooks.enter_context(network.register_forward_hook(end, always_call=True))
         yield
 
 
+def _between(begin: Callable, end: Callable, network: nn.Module, call: Callable) -> Callable:
+    """A call of a network with what its hooks would do before and after it."""
+
+    def called(*inputs: Any, **named: Any) -> Any:
+        begin(network, inputs)
+        output = None
+        try:
+            output = call(*inputs, **named)
+        finally:
+            output = end(network, inputs, output)
+        return output
+
+    return called
+
+
 def _callable_parts(network: nn.Module) -> Iterator[nn.Module]:
     """A network and those of its parts that a step may call as networks: what has parts itself."""
     yield network
-    # Hooks inside of what torch.compile made would have it compile anew.
-    for part in () if "_orig_mod" in vars(network)["_modules"] else network.children():
+    # Hooks inside of what was compiled would have it compile anew.
+    is_compiled = "_orig_mod" in vars(network)["_modules"] or network._compiled_call_impl is not None
+    for part in () if is_compiled else network.children():
         if next(part.children(), None) is not None or isinstance(network, nn.ModuleDict | nn.ModuleList):
             yield from _callable_parts(part)
 

@@ -20,7 +20,7 @@ def machine(tmp_path):
     commands.mkdir()
     for name in ("bash", "dirname", "cat"):
         (commands / name).symlink_to(shutil.which(name))
-    for name in ("make", "git", "chromium", "bwrap", "python3", "apt-get"):
+    for name in ("make", "git", "chromium", "g++", "bwrap", "python3", "apt-get"):
         command = commands / name
         log = tmp_path / "calls"
         command.write_text(
@@ -55,12 +55,13 @@ def test_with_everything_there_it_only_tests(machine):
 
 def test_missing_packages_come_from_apt_before_the_tests(machine):
     (machine / "bin" / "chromium").unlink()
+    (machine / "bin" / "g++").unlink()
     (machine / "bin" / "bwrap").unlink()
     (machine / "python3 fails").touch()
     (update, install, test), status = calls(machine)
     assert update.startswith("apt-get update")
     assert install.startswith("apt-get install")
-    assert "chromium bubblewrap python3-venv " in install
+    assert "chromium g++ bubblewrap python3-venv " in install
     assert (test, status) == ("make test CI=true DATA=", 0)
 
 
