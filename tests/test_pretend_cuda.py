@@ -76,6 +76,7 @@ def train(step, folder=None):
 
 
 def descend(state, real):
+    assert torch.backends.cudnn.deterministic
     noise = torch.randn(len(real), 2, device=real.device, generator=state.noise)
     loss = state.network(real + noise).square().mean()
     state.adam.zero_grad()
@@ -98,6 +99,7 @@ for step in (descend, reads, fetches):
 kept = train(descend, "runs")
 assert kept.history["loss"][-1] == train(descend).history["loss"][-1]
 assert train(descend, "runs").resumed_at == 100
+assert not torch.backends.cudnn.deterministic
 """
 )
 

@@ -86,7 +86,8 @@ def run(
     """Train: call `step(state, real)` `steps` times on fresh batches.
 
     On CUDA the step becomes one recorded graph where that gives the same bits (see `gancourse.capture`);
-    where it does not, one line says why and the steps stay plain. On processors for which PyTorch's float32
+    where it does not, one line says why and the steps stay plain. Convolutions there are made by those of
+    cuDNN's kernels that give the same bits each time. On processors for which PyTorch's float32
     products of matrices are slow, another library makes them for big networks (see `gancourse.products`).
 
     Args:
@@ -156,6 +157,7 @@ def run(
     with (
         keeper or contextlib.nullcontext(),
         _fast_products(precision, state, batch_size, device),
+        _repeatable(device),
         tqdm(total=steps, initial=progress.done, desc=name, unit="step", mininterval=0.5, leave=False) as bar,
     ):
         if 0 in at and progress.done == 0:
@@ -320,6 +322,17 @@ def _fast_products(
     is_meant = precision == "float32" and device.type == "cpu"
     is_meant = is_meant and products.are_big(networks_of(state), batch_size)
     return products.by_one_dnn() if is_meant and products.help_here() else contextlib.nullcontext()
+
+
+@contextlib.contextmanager
+def _repeatable(device: torch.device) -> Iterator[None]:
+    """On CUDA, convolutions that give the same bits each time; of others no recording can be proved."""
+    before = torch.backends.cudnn.deterministic
+    torch.backends.cudnn.deterministic = before or device.type == "cuda"
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.deterministic = before
 
 
 @contextlib.contextmanager
