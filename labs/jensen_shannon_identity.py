@@ -1393,9 +1393,10 @@ plt.show()
 # - The bound of the discriminator that trained alone rose to the true JSD and never crossed it. Its gap, measured as a difference of two
 #   values and as mean regret, was the same number to twelve digits.
 # - On the 64 points that it was fitted to, a network "proved" a divergence of $\log 2$ between two equal laws. Fresh points exposed it.
-# - On the line no bound rose above the truth by more than its standard error. The long-trained critic came within a few thousandths of it. The discriminator's own bound was far
-#   too low at the start, when $D$ knew nothing, and close to zero later, when $D$ could hardly follow: it did not notice that the true JSD
-#   went up again in the second half of training, from about 0.003 to 0.006. A generator that descends such a bound can get worse.
+# - On the line no bound rose above the truth by more than its standard error. The long-trained critic came within a few thousandths of
+#   it. The discriminator's own bound was far too low at the start, when $D$ knew nothing, and close to zero later, when $D$ could hardly
+#   follow: it did not notice that the true JSD went up again in the second half of training, from about 0.003 to 0.006. A generator that
+#   descends such a bound can get worse.
 # - On images the critic, with only 400 steps from scratch, bounds JSD by $\log 2$ for untrained pictures and by about 0.57 at the end: these
 #   digits are still easy to tell from real ones. The discriminator's own bound stays near zero all the time and even *rises* a little, while
 #   the critic's falls. What the generator plays against is no measure of how far it is from the data.

@@ -20,6 +20,8 @@ from pathlib import Path
 SOURCE = Path(__file__).with_suffix(".cpp")
 BUILT = SOURCE.parents[1] / "_build"
 COMPILER = "g++"
+replayed = 0
+"""How many steps of this process were replayed from a recording."""
 
 
 def build() -> Path:
@@ -108,7 +110,14 @@ def _record(torch, set_recording) -> None:
             return self._while_recording(function)
 
         def record(self, function, generators):
-            return super().record(lambda: self._while_recording(function), generators)
+            replay, row = super().record(lambda: self._while_recording(function), generators)
+
+            def counted():
+                global replayed
+                replayed += 1
+                replay()
+
+            return counted, row
 
         def _while_recording(self, function):
             set_recording(True)

@@ -21,6 +21,7 @@ Session.pick = lambda self, *, smoke, cpu, gpu: smoke  # the sizes of `smoke` in
 def test_lab_trains_on_cuda_and_its_steps_are_recorded(source, compiled):
     notebook = training_cells(source)
     notebook.cells.insert(0, new_code_cell(BEGIN))
+    notebook.cells.append(new_code_cell("assert pretend_cuda.replayed > 50, pretend_cuda.replayed"))
     notebooks.execute(notebook, profile="gpu")
     assert "a pretended device · profile gpu" in printed(notebook)
     assert "steps are plain" not in printed(notebook)
