@@ -320,20 +320,20 @@ def test_spectral_norm_brings_every_weight_matrix_to_norm_one():
 
 
 @pytest.mark.parametrize(
-    ("layer", "out"),
+    ("make", "sizes", "out"),
     [
-        (nn.Conv1d(2, 3, 3), 0),
-        (nn.Conv3d(2, 3, 3), 0),
-        (nn.ConvTranspose1d(2, 3, 4, 2, 1), 1),
-        (nn.ConvTranspose2d(2, 3, 4, 2, 1), 1),
-        (nn.ConvTranspose3d(2, 3, 4, 2, 1), 1),
+        (nn.Conv1d, (3,), 0),
+        (nn.Conv3d, (3,), 0),
+        (nn.ConvTranspose1d, (4, 2, 1), 1),
+        (nn.ConvTranspose2d, (4, 2, 1), 1),
+        (nn.ConvTranspose3d, (4, 2, 1), 1),
     ],
-    ids=lambda value: type(value).__name__,
 )
-def test_the_matrix_of_every_convolution_has_its_outputs_as_rows(layer, out):
+def test_the_matrix_of_every_convolution_has_its_outputs_as_rows(make, sizes, out):
     torch.manual_seed(0)
+    layer = make(2, 3, *sizes)
     network = spectral_norm(nn.Sequential(layer)).double()
-    x = torch.zeros(1, 2, *(4,) * len(layer.kernel_size), dtype=torch.float64)
+    x = torch.zeros(1, 2, *(4,) * (layer.weight.dim() - 2), dtype=torch.float64)
     for _ in range(300):
         network(x)
     matrix = layer.weight.detach().movedim(out, 0).flatten(1)
