@@ -159,6 +159,7 @@ class Worker:
         else:
             limits.pop("NPROC")  # it would count the processes of whoever runs the grader
             self._process = _unlocked(place)
+        self._guard = _guard(str(self._init) if self._init else f"-{self._process.pid}")
         if place.locked and user is None:
             # Before Linux 5.14 the limit counts what the user runs outside the sandbox too.
             limits["NPROC"] += _tasks_of(os.getuid())
@@ -211,6 +212,9 @@ class Worker:
                 self._process.wait(10)
         self._process.kill()
         self._process.wait()
+        self._guard.kill()
+        self._guard.wait()
+        self._guard.stdin.close()
         for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
             with suppress(OSError):
                 pipe.close()
@@ -362,6 +366,22 @@ def _unlocked(place: Workplace) -> subprocess.Popen:
         env=VARIABLES,
         cwd="/tmp",
         start_new_session=True,
+    )
+
+
+def _guard(target: str) -> subprocess.Popen:
+    """Start what kills a process, or a group -N, should this grader end without closing the worker.
+
+    bubblewrap's own promise to die with its parent does not reach a worker that has changed its user.
+    """
+    return subprocess.Popen(
+        ["/bin/sh", "-c", 'read -r _; kill -s KILL -- "$0"', target],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={},
+        cwd="/",
+        start_new_session=True,  # where an interruption from the keyboard does not reach it
     )
 
 

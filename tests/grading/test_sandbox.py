@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import stat
 import struct
 import subprocess
@@ -137,6 +138,37 @@ def test_a_worker_is_gone_as_soon_as_it_is_closed(sandbox):
     running.close()
     assert not Path(f"/proc/{process}").exists()
     assert time.monotonic() - begun < 5  # whoever adopts orphans here may take seconds to bury them
+
+
+@pytest.mark.parametrize("locked", [True, False])
+@pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGINT])
+def test_no_worker_outlives_its_grader(sandbox, tmp_path, locked, sign):
+    folder = "/tmp" if locked else str(tmp_path)
+    code = f"open('{folder}/begun', 'w').close()\nimport signal\nsignal.pause()"
+    start = f"""
+import os
+from grading.sandbox import Workplace
+worker = Workplace(60, locked={locked}).start()
+print(*worker._family(), flush=True)
+try:
+    worker.ask({{"run": {code!r}}}, 60)
+except KeyboardInterrupt:
+    os._exit(130)  # as grading.__main__ ends
+"""
+
+    def within(seconds, holds):
+        deadline = time.monotonic() + seconds
+        while not holds() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        return holds()
+
+    with subprocess.Popen(
+        [sys.executable, "-c", start], cwd=project.ROOT, stdout=subprocess.PIPE, text=True
+    ) as grader:
+        family = [Path("/proc", process) for process in grader.stdout.readline().split()]
+        assert within(20, Path(f"{family[0]}/root{folder}/begun").exists)
+        grader.send_signal(sign)
+    assert within(5, lambda: not any(process.exists() for process in family))
 
 
 def test_memory_bombs_are_told_from_crashes(sandbox):
