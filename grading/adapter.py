@@ -61,11 +61,18 @@ def answer(namespace: dict[str, Any], request: dict[str, Any]) -> dict[str, Any]
 
 @contextmanager
 def _theirs() -> Iterator[None]:
-    """Mark what fails inside as the student's, so that a fault of ours is never taken for theirs."""
+    """Mark what fails inside as the student's, so that a fault of ours is never taken for theirs.
+
+    Inside, PyTorch's default is float64, the type of all that is given: `torch.ones(n, 1)` fits to it.
+    """
+    usual = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
     try:
         yield
     except (Exception, SystemExit) as error:
         raise _Raised from error
+    finally:
+        torch.set_default_dtype(usual)
 
 
 def _arrays(function: Callable, values: list[Any]) -> dict[str, Any]:

@@ -469,6 +469,7 @@ visible_checks()
 # - Part 1, 1 point: loss and minimiser with a reason (½); the multiple $-\frac12$ for $\pi = \frac12$ only (½).
 # - Part 2, 1 point: $Q = \pi$ and gradient 0, because the coin is independent of the action (½); the critic conditions on what is shown (½).
 # - Part 3, 2 points: the three weights derived (1); the three losses named (½); limits, and the minimax loss named (½).
+#   A common factor $1 - \pi$ in all three, for how often the actor's sample is shown, costs nothing.
 # - A slip that does not change the argument costs nothing the first time.
 # ### END SOLUTION
 

@@ -30,9 +30,10 @@
 #
 # **How it is marked.** Under each function stands a cell of checks. They tell you in words what is wrong,
 # and you may run them as often as you like. They are not the marks: your functions are called again on
-# fresh random inputs that you have not seen. Each function earns all of its points or none. A function that
-# is not solved costs only its own points, so hand in what you have. No exercise uses the function of
-# another one. The derivation at the end is marked by a person.
+# fresh random inputs that you have not seen. Tensors and networks are then float64, and so is what your
+# functions create without naming a type. Each function earns all of its points or none. A function that is
+# not solved costs only its own points, so hand in what you have. No exercise uses the function of another
+# one. The derivation at the end is marked by a person.
 #
 # **Rules.** Write where it says `YOUR CODE HERE`, replacing the line that raises the error. Keep the names
 # and arguments of the functions. You may add cells and helper functions. Use only Python, NumPy and

@@ -30,9 +30,10 @@
 #
 # **How it is marked.** Under each function stands a cell of checks. They tell you in words what is wrong,
 # and you may run them as often as you like. They are not the marks: your functions are called again on
-# fresh random inputs that you have not seen. Each function earns all of its points or none. A function that
-# is not solved costs only its own points, so hand in what you have. No exercise uses the function of
-# another one. The derivation at the end is marked by a person.
+# fresh random inputs that you have not seen. Tensors and networks are then float64, and so is what your
+# functions create without naming a type. Each function earns all of its points or none. A function that is
+# not solved costs only its own points, so hand in what you have. No exercise uses the function of another
+# one. The derivation at the end is marked by a person.
 #
 # **Rules.** Write where it says `YOUR CODE HERE`, replacing the line that raises the error. Keep the names
 # and arguments of the functions. You may add cells and helper functions. Use only Python, NumPy and
@@ -93,9 +94,7 @@ def visible_checks():
         "Showing each real example twice changed the loss: average over each batch."
     )
     undecided = class_weighted_loss(torch.zeros(5), torch.zeros(2), 0.8)
-    assert torch.isclose(undecided, torch.tensor(2.0).log()), (
-        "Always answering 1/2 costs log 2, whatever the prior."
-    )
+    assert abs(undecided.item() - np.log(2.0)) < 1e-5, "Always answering 1/2 costs log 2, whatever the prior."
     few, many = (class_weighted_loss(torch.full((3,), 4.0), torch.full((3,), 4.0), p) for p in (0.9, 0.1))
     assert few < many, (
         "Here only the generated examples are misjudged: the fewer of them, the smaller the loss."
@@ -325,8 +324,8 @@ visible_checks()
 #
 # each mean over its own batch; the batches `real` and `noise` may differ in size.
 #
-# - `discriminator(x)` returns logits of shape `(n, 1)`, `generator(z)` examples. Both are in training mode.
-#   `optimizer` holds the discriminator's weights and nothing else; use it as it is (it may have momentum).
+# - `discriminator(x)` returns logits of shape `(n, 1)`, `generator(z)` examples. Both are in training mode and
+#   are used in it. The generator may have batch norm, so give it the whole batch at once. `optimizer` holds the discriminator's weights and nothing else; use it as it is (it may have momentum).
 # - Whatever the weights' `.grad` holds when the function is called must not matter.
 # - The generator must leave as it came: the same weights, and the same content of every `.grad`. Both
 #   networks stay in training mode, with the same weights trainable.

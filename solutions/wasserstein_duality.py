@@ -30,9 +30,10 @@
 #
 # **How it is marked.** Under each function stands a cell of checks. They tell you in words what is wrong,
 # and you may run them as often as you like. They are not the marks: your functions are called again on
-# fresh random inputs that you have not seen. Each function earns all of its points or none. A function that
-# is not solved costs only its own points, so hand in what you have. No exercise uses the function of
-# another one. The derivation at the end is marked by a person.
+# fresh random inputs that you have not seen. Tensors and networks are then float64, and so is what your
+# functions create without naming a type. Each function earns all of its points or none. A function that is
+# not solved costs only its own points, so hand in what you have. No exercise uses the function of another
+# one. The derivation at the end is marked by a person.
 #
 # **Rules.** Write where it says `YOUR CODE HERE`, replacing the line that raises the error. Keep the names
 # and arguments of the functions. You may add cells and helper functions. Use only Python, NumPy and
@@ -235,7 +236,7 @@ visible_checks()
 # does. Write `transport_gradient(plan, x, y)`: the gradient of this cost in the points $y_j$.
 #
 # - `plan` has shape `(n, m)`, `x` shape `(n, d)`, `y` shape `(m, d)`. Return shape `(m, d)`.
-# - No entry may be off by more than $10^{-6}$ of the largest. A pair that is close, but not at the same place,
+# - No entry may be off by more than $10^{-6}$ of the largest. A pair that is close, $2\cdot10^{-9}$ apart for instance,
 #   pulls in its direction with its full mass.
 # - A pair of points at the same place has no direction. It contributes nothing; the result holds no NaN.
 
@@ -510,8 +511,8 @@ visible_checks()
 # - Part 1, 2 points: the bound by Cauchy–Schwarz and by completing the square (1); the linear function, its
 #   slope and its value (1). A derivative set to zero without a proof that it is the maximum: half of the
 #   first point.
-# - Part 2, 1 point: equality in both inequalities, with the argument (1). Only inserting the linear
-#   function: ½.
+# - Part 2, 1 point: equality in both inequalities, with the argument (1). Any other full proof counts, such as
+#   that $c \mapsto L(cf)$ is largest at $c = 1$. Only inserting the linear function: ½.
 # - Part 3, 1 point: the comparison with $W_1 = d$ (½); the ratio 2 to 1 (½).
 # - A slip that does not change the argument costs nothing the first time.
 # ### END SOLUTION

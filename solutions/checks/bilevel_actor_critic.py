@@ -84,23 +84,23 @@ def policy_action_values(call: Call, rng: np.random.Generator) -> None:
 
 def greedy_policy(call: Call, rng: np.random.Generator) -> None:
     """Exact ties, ties up to rounding, and near misses, for values of ordinary and of large size."""
-    for states, actions, size in ((6, 4, 1.0), (6, 3, 1000.0)):
+    for states, actions, size in ((24, 4, 1.0), (24, 3, 1000.0)):
         transition, _ = _draw_process(rng, states, actions)
         values, discount = size * rng.normal(size=states), float(rng.uniform(0.5, 1))
-        worth = rng.normal(size=(states, actions)) - 5
+        worth = size * (rng.normal(size=(states, actions)) - 5)
         best = rng.permuted(np.tile(np.arange(actions), (states, 1)), axis=1)
         expected = np.zeros((states, actions))
         # First rows: one best action; two that tie; a near miss; then all over again.
         for state in range(states):
             first, second = best[state, :2]
-            peak = worth[state, first] = rng.uniform(2, 4)
+            peak = worth[state, first] = size * rng.uniform(2, 4)
             if state % 3 == 0:
                 expected[state, first] = 1.0
             elif state % 3 == 1:
                 worth[state, second] = peak - 5e-10
                 expected[state, [first, second]] = 0.5
             else:
-                worth[state, second] = peak - 5e-9
+                worth[state, second] = peak - 2e-9
                 expected[state, first] = 1.0
         future = np.array([[discount * (row * values).sum() for row in rows] for rows in transition])
         result = _array(
@@ -117,18 +117,25 @@ def greedy_policy(call: Call, rng: np.random.Generator) -> None:
 
 def return_gradient(call: Call, rng: np.random.Generator) -> None:
     """The gradient of a softmax policy, against automatic differentiation of the return."""
-    for states, actions, discount, size in (
-        (3, 2, float(rng.uniform(0.6, 0.95)), 0.0),
-        (4, 3, 1.0, 0.0),
-        (3, 3, float(rng.uniform(0.6, 0.95)), float(rng.uniform(750, 950))),
+    drawn = []
+    for states, actions, discount, size, apart, when in (
+        (3, 2, float(rng.uniform(0.6, 0.95)), 0.0, 0.0, "with a discount"),
+        (4, 3, 1.0, 0.0, 0.0, "without a discount"),
+        (3, 3, float(rng.uniform(0.6, 0.95)), float(rng.uniform(750, 950)), 0.0, "for large logits"),
+        (4, 3, float(rng.uniform(0.6, 0.95)), 0.0, float(rng.uniform(750, 950)), "for large logits"),
     ):
         transition, reward = _draw_process(rng, states, actions)
         start = rng.dirichlet(np.ones(states))
         logits = rng.normal(size=(states, actions))
+        # Far above the others of its state, and far below, so that a shift by another one than the largest fails.
+        logits[:2] += apart * np.where(np.arange(actions) == 0, 1, -1) * np.array([[1], [-1]])
         # Large in one way in one state and in the other way in another, so that one shift for all does not help.
         shift = size * rng.permutation(np.arange(states) % 3 - 1)[:, None]
         given = (logits + shift, transition, reward, start, discount)
         result = _array(call, "return_gradient", (states, actions), *given)
+        _require(np.isfinite(result).all(), "The gradient is not finite.")
+        drawn.append((logits, *given[1:], result, when))
+    for logits, transition, reward, start, discount, result, when in drawn:
         free = torch.tensor(logits, requires_grad=True)
         policy = free.softmax(1)
         step = (policy[:, :, None] * torch.tensor(transition)).sum(1)
@@ -137,8 +144,6 @@ def return_gradient(call: Call, rng: np.random.Generator) -> None:
             total = total + discount**time * (law[:, None] * policy * torch.tensor(reward)).sum()
             law = law @ step
         expected = torch.autograd.grad(total, free)[0].numpy()
-        _require(np.isfinite(result).all(), "The gradient is not finite.")
-        when = "for large logits" if size else "with a discount" if discount < 1 else "without a discount"
         _require(_close(result, expected, 1e-6), f"The gradient {when} is not right.")
 
 

@@ -146,7 +146,7 @@ def smoothed_optimum(call: Call, rng: np.random.Generator) -> None:
     name = "smoothed_optimum"
     for shape in ((8,), (3, 4)):
         # `share` is the fraction of real examples at a point, `total` how often the point is visited.
-        share, total = rng.uniform(0.05, 0.95, shape), rng.uniform(0.1, 5.0, shape)
+        share, total = rng.uniform(0.05, 0.95, shape), 10.0 ** rng.uniform(-30, 1, shape)
         alpha, beta = float(rng.uniform(0.7, 0.95)), float(rng.uniform(0.05, 0.3))
         best = _array(call, name, share * total, (1 - share) * total, alpha, beta)
         right = _close(best, share * alpha + (1 - share) * beta)
@@ -181,6 +181,16 @@ def smoothed_optimum(call: Call, rng: np.random.Generator) -> None:
             values = one * total, (1 - one) * total, *targets
             missed = "It raises no ValueError although the mean target leaves [0, 1] at a given point."
             _require(_raises_value_error(call, *values), missed)
+
+        # The border: what is rounding passes, what is none does not.
+        for outside, is_refused in ((1e-6, True), (1e-10, False)):
+            for targets, extreme in (((1 + outside, 0.0), 1.0), ((1.0, -outside), 0.0)):
+                one = share.copy()
+                one.flat[rng.choice(visited)] = extreme
+                raised = _raises_value_error(call, one * total, (1 - one) * total, *targets)
+                said = "It lets a mean target pass that is outside by more than rounding."
+                _require(raised or not is_refused, said)
+                _require(is_refused or not raised, "It takes rounding for a mean target outside [0, 1].")
 
 
 # --- exercises 5 and 6 --------------------------------------------------------------------------------
@@ -239,11 +249,11 @@ def _descend(
             parameter.sub_(rates["lr"] * speed)
 
 
-def _draw_game(rng: np.random.Generator, trained: str) -> dict:
+def _draw_game(rng: np.random.Generator, trained: str, batch_norm: bool) -> dict:
     return {
         "modules": {
             "discriminator": _draw_network(rng, [3, 5, 1], "leaky_relu", False),
-            "generator": _draw_network(rng, [2, 4, 3], "tanh", bool(rng.integers(2))),
+            "generator": _draw_network(rng, [2, 4, 3], "tanh", batch_norm),
         },
         "optimizer": {
             "module": trained,
@@ -279,8 +289,8 @@ def _in_order(modules: dict) -> None:
 
 def discriminator_step(call: Call, rng: np.random.Generator) -> None:
     """Two steps in a row on a random game: returned numbers, weights, and no trace on the generator."""
-    for _ in range(2):
-        game = _draw_game(rng, "discriminator")
+    for batch_norm in (False, True):
+        game = _draw_game(rng, "discriminator", batch_norm)
         discriminator, generator = game["modules"]["discriminator"], game["modules"]["generator"]
         alpha = float(rng.uniform(0.6, 0.9))
         batches = [(rng.standard_normal((5, 3)) + 1, rng.standard_normal((8, 2))) for _ in range(2)]
@@ -330,7 +340,7 @@ def discriminator_step(call: Call, rng: np.random.Generator) -> None:
 def generator_step(call: Call, rng: np.random.Generator) -> None:
     """Two steps in a row, on an ordinary game and against a discriminator that is certain."""
     for certain in (False, True):
-        game = _draw_game(rng, "generator")
+        game = _draw_game(rng, "generator", batch_norm=not certain)
         discriminator, generator = game["modules"]["discriminator"], game["modules"]["generator"]
         if certain:
             discriminator["parameters"][-1] = -rng.uniform(800, 950, 1)

@@ -197,7 +197,7 @@ def transport_gradient(call: Call, rng: np.random.Generator) -> None:
         _require(_near(slope, expected.numpy()), "The gradient is not right.")
 
         step = rng.standard_normal(d)
-        close = x[:1] + 1e-7 * step / np.linalg.norm(step)
+        close = x[:1] + 2e-9 * step / np.linalg.norm(step)
         slope = _array(call, "transport_gradient", (1, d), np.eye(1, n).T, x, close)
         pull = (close[0] - x[0]) / math.dist(close[0], x[0])
         _require(

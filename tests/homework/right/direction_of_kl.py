@@ -210,4 +210,32 @@ def evidence_lower_bound(x, m, t):
     return -2 * (x - 1 - 2 * m) ** 2 - 8 * t**2 - np.log(np.pi / 2) / 2 - (m**2 + t**2 - 1) / 2 + np.log(t)
 """
 
-RIGHT = {"library": _LIBRARY, "loops": _LOOPS, "identities": _IDENTITIES, "short": _SHORT}
+# Targets and constants in whatever type is the default.
+_TUTORIAL = (
+    _SHORT
+    + """
+
+def pearson_bound(real_outputs, fake_outputs):
+    conjugate = torch.where(fake_outputs >= -2, fake_outputs + fake_outputs**2 / 4, torch.tensor(-1.0))
+    return real_outputs.mean() - conjugate.mean()
+
+
+def generator_loss(logits, divergence):
+    if divergence == "2 JSD":
+        return -F.binary_cross_entropy_with_logits(logits, torch.zeros(logits.shape))
+    if divergence == "2 KL(m||data)":
+        return F.binary_cross_entropy_with_logits(logits, torch.ones(logits.shape))
+    losses = {"KL(model||data)": logits, "KL(data||m)": logits.sigmoid(), "KL(data||model)": logits.exp()}
+    if divergence not in losses:
+        raise ValueError(divergence)
+    return torch.tensor(-1.0) * losses[divergence].mean()
+"""
+)
+
+RIGHT = {
+    "library": _LIBRARY,
+    "loops": _LOOPS,
+    "identities": _IDENTITIES,
+    "short": _SHORT,
+    "tutorial": _TUTORIAL,
+}

@@ -339,7 +339,41 @@ def generator_step(D, G, optimizer, z):
     return loss.item()
 """
 
+# As most tutorials write it: targets made by torch.ones, in whatever type is the default.
+_TUTORIAL = (
+    _SHORT
+    + """
+
+def class_weighted_loss(real_logits, fake_logits, prior):
+    real = F.binary_cross_entropy_with_logits(real_logits, torch.ones(real_logits.shape))
+    fake = F.binary_cross_entropy_with_logits(fake_logits, torch.zeros(fake_logits.shape))
+    return torch.tensor(prior) * real + (1 - torch.tensor(prior)) * fake
+
+
+def discriminator_step(discriminator, generator, optimizer, real, noise, alpha):
+    criterion = nn.BCELoss()
+    optimizer.zero_grad()
+    valid, wrong = torch.full((len(real), 1), alpha), torch.zeros(len(noise), 1)
+    d_real, d_fake = discriminator(real).sigmoid(), discriminator(generator(noise).detach()).sigmoid()
+    loss = criterion(d_real, valid) + criterion(d_fake, wrong)
+    loss.backward()
+    optimizer.step()
+    return loss.item(), d_real.mean().item(), d_fake.mean().item()
+
+
+def generator_step(discriminator, generator, optimizer, noise):
+    optimizer.zero_grad()
+    loss = nn.BCEWithLogitsLoss()(discriminator(generator(noise)), torch.ones(len(noise), 1))
+    gradients = torch.autograd.grad(loss, list(generator.parameters()))
+    for weight, gradient in zip(generator.parameters(), gradients):
+        weight.grad = gradient
+    optimizer.step()
+    return loss.item()
+"""
+)
+
 RIGHT = {
+    "tutorial": _TUTORIAL,
     "library": _LIBRARY,
     "functional": _FUNCTIONAL,
     "loops": _LOOPS,

@@ -252,4 +252,30 @@ def critic_step(critic, generator, optimizer, real, noise, positions, weight):
     return estimate.item(), penalty.item()
 """
 
-RIGHT = {"loops": _LOOPS, "torch": _TORCH, "short": _SHORT, "classes": _CLASSES}
+# The gradient penalty as it is copied from repository to repository.
+_TUTORIAL = (
+    _SHORT
+    + """
+
+def critic_step(critic, generator, optimizer, real, noise, positions, weight):
+    fake = generator(noise).detach()
+    t = positions.view(-1, 1)
+    between = (t * real + (1 - t) * fake).requires_grad_(True)
+    output = critic(between)
+    slopes = torch.autograd.grad(
+        outputs=output,
+        inputs=between,
+        grad_outputs=torch.ones(output.size()),
+        create_graph=True,
+        retain_graph=True,
+    )[0].view(len(real), -1)
+    penalty = ((slopes.norm(2, dim=1) - 1) ** 2).mean()
+    estimate = critic(real).mean() - critic(fake).mean()
+    optimizer.zero_grad()
+    (-estimate + torch.tensor(weight) * penalty).backward()
+    optimizer.step()
+    return estimate.item(), penalty.item()
+"""
+)
+
+RIGHT = {"loops": _LOOPS, "torch": _TORCH, "short": _SHORT, "classes": _CLASSES, "tutorial": _TUTORIAL}

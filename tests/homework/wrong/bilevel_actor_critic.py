@@ -140,6 +140,14 @@ WRONG += slips(
         worth = reward + discount * transition @ values
         tied = worth.max(1, keepdims=True) - worth <= 1e-11
         return tied / tied.sum(1, keepdims=True)""",
+    relative_tolerance="""
+        worth = reward + discount * transition @ values
+        tied = np.isclose(worth, worth.max(1, keepdims=True), rtol=1e-9, atol=1e-9)
+        return tied / tied.sum(1, keepdims=True)""",
+    rounded="""
+        worth = np.round(reward + discount * transition @ values, 9)
+        tied = worth == worth.max(1, keepdims=True)
+        return tied / tied.sum(1, keepdims=True)""",
 )
 
 _SOFTMAX = """
@@ -150,9 +158,15 @@ _SOFTMAX = """
         values = np.linalg.solve(system, (policy * reward).sum(1))
         worth = reward + discount * transition @ values"""
 
+_END = """
+        return np.linalg.solve(system.T, start)[:, None] * policy * (worth - values[:, None])"""
+
 WRONG += slips(
     "return_gradient",
     "logits, transition, reward, start, discount",
+    shifted_by_the_mean=_SOFTMAX.replace("logits.max(1,", "logits.mean(1,") + _END,
+    shifted_by_the_smallest=_SOFTMAX.replace("logits.max(1,", "logits.min(1,") + _END,
+    shifted_by_the_first=_SOFTMAX.replace("logits.max(1, keepdims=True)", "logits[:, :1]") + _END,
     no_baseline=_SOFTMAX
     + """
         return np.linalg.solve(system.T, start)[:, None] * policy * worth""",

@@ -159,6 +159,8 @@ _slips(
         ("sum_for_refinement", "float(best - grouped) / 2", "float(best - given) / 2"),
         ("sum_for_calibration", "return float(grouped - given) / 2", "return float(best - given) / 2"),
         ("answers_rounded", "same = answers[:, None] == answers[None, :]", "same = np.round(answers, 2)[:, None] == np.round(answers, 2)[None, :]"),
+        ("answers_nearly_equal", "same = answers[:, None] == answers[None, :]", "same = np.isclose(answers[:, None], answers[None, :])"),
+        ("nan_where_all_is_real", "on, off = p_data > 0, p_generator > 0", "on, off = p_data > 0, total > 0"),
         ("every_state_its_own_group", "same = answers[:, None] == answers[None, :]", "same = np.eye(len(answers))"),
         ("one_group_for_all", "same = answers[:, None] == answers[None, :]", "same = np.ones((len(answers), len(answers)))"),
         ("zeros_not_left_out", "on, off = p_data > 0, p_generator > 0", "on, off = p_data >= 0, p_generator >= 0"),

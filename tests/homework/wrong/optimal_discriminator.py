@@ -119,9 +119,35 @@ WRONG += slips(
     mean_returned="return np.mean(np.exp(logits) * (1 - prior) / prior)",
 )
 
+_TARGET = """
+        total = p_data + p_generator
+        target = np.where(total > 0, (alpha * p_data + beta * p_generator) / np.where(total > 0, total, 1), 0.5)"""
+
 WRONG += slips(
     "smoothed_optimum",
     "p_data, p_generator, alpha, beta",
+    rounding_refused=_TARGET
+    + """
+        if target.min() < 0 or target.max() > 1:
+            raise ValueError("no optimum")
+        return target""",
+    too_tolerant=_TARGET
+    + """
+        if target.min() < -1e-5 or target.max() > 1 + 1e-5:
+            raise ValueError("no optimum")
+        return target""",
+    small_densities_are_none="""
+        total = p_data + p_generator
+        target = np.where(total > 1e-3, (alpha * p_data + beta * p_generator) / np.maximum(total, 1e-3), 0.5)
+        if target.min() < -1e-9 or target.max() > 1 + 1e-9:
+            raise ValueError("no optimum")
+        return target""",
+    epsilon_in_the_denominator="""
+        total = p_data + p_generator
+        target = np.where(total > 0, (alpha * p_data + beta * p_generator) / (total + 1e-12), 0.5)
+        if target.min() < -1e-9 or target.max() > 1 + 1e-9:
+            raise ValueError("no optimum")
+        return target""",
     targets_swapped="""
         total = p_data + p_generator
         target = np.where(total > 0, (beta * p_data + alpha * p_generator) / np.where(total > 0, total, 1), 0.5)
@@ -235,6 +261,8 @@ WRONG += slips(
             ("real_and_fake_swapped", "discriminator(real), discriminator(fake)",
              "discriminator(fake), discriminator(real)"),
             ("generator_in_eval_mode", "fake = generator", "generator.eval()\nfake = generator"),
+            ("generator_in_eval_mode_for_a_moment", "fake = generator(noise).detach()",
+             "generator.eval()\nfake = generator(noise).detach()\ngenerator.train()"),
             ("generator_left_frozen", "fake = generator", "generator.requires_grad_(False)\nfake = generator"),
             ("generator_gradient_cleared", "optimizer.zero_grad()\n", "optimizer.zero_grad()\ngenerator.zero_grad()\n"),
             ("logits_for_probabilities", "real_logits.sigmoid().mean().item(), fake_logits.sigmoid()",
@@ -280,6 +308,8 @@ WRONG += slips(
              "return F.softplus(-discriminator(generator(noise))).mean().item()"),
             ("returns_tensor", "return loss.item()", "return loss.detach()"),
             ("discriminator_in_eval_mode", "loss =", "discriminator.eval()\nloss ="),
+            ("generator_in_eval_mode_for_a_moment", "loss = F.softplus(-discriminator(generator(noise))).mean()",
+             "generator.eval()\nloss = F.softplus(-discriminator(generator(noise))).mean()\ngenerator.train()"),
             ("noise_changed_in_place", "loss =", "noise.clamp_(-1, 1)\nloss ="),
         ]
     },

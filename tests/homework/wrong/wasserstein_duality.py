@@ -180,6 +180,11 @@ WRONG += slips(
         g = y - x[:, None]
         return (plan[..., None] * g / np.sqrt((g**2).sum(2, keepdims=True) + 1e-3)).sum(0)""",
     squared_cost="return 2 * (plan[..., None] * (y - x[:, None])).sum(0)",
+    close_counts_as_equal="""
+        gaps = y[None] - x[:, None]
+        lengths = np.linalg.norm(gaps, axis=2)
+        lengths = np.where(np.isclose(lengths, 0), np.inf, lengths)
+        return ((plan / lengths)[..., None] * gaps).sum(0)""",
     softened_length="""
         gaps = y[None] - x[:, None]
         lengths = np.linalg.norm(gaps, axis=2) + 1e-8
