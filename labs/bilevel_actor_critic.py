@@ -788,12 +788,15 @@ check(
 # CartPole pays 1 for each step that the pole stays up, at most 500. *Learned* means here: the mean return of the last 20
 # episodes is at least three times that of a policy that pushes at random.
 #
-# **REINFORCE**: play an episode, compute what followed each action, subtract a baseline (what an episode of average length
-# would have returned from there), push up the log-probabilities of what went better than that.
+# **REINFORCE**: play an episode, compute what followed each action, subtract a baseline (what an episode of the average length
+# of the fifty before would have returned from there), push up the log-probabilities of what went better than that.
 #
 # **Actor-critic**: a critic $V$ learns from TD targets, and its TD error takes the place of the return. Eight
 # poles at once, an update every 16 steps. An episode that is cut off at 500 steps is no failure: the TD target then still
 # counts the next state's value.
+#
+# Both leave out the factor $\gamma^t$ of the theorem, as nearly all code does. So late steps, which the discounted return hardly
+# counts, teach as much as early ones; what is climbed is no longer exactly the gradient of $J$.
 
 # %% tags=["training"]
 POLE_GAMMA = 0.98
@@ -841,7 +844,7 @@ def reinforce(seed, budget):
     torch.manual_seed(seed)
     pole, draw = gymnasium.make("CartPole-v1"), np.random.default_rng(seed)
     actor = pole_network(2)
-    optimizer = torch.optim.Adam(actor.parameters(), lr=1e-2)
+    optimizer = torch.optim.Adam(actor.parameters(), lr=3e-3)
     lengths = []
     while sum(lengths) < budget:
         state, _ = pole.reset(seed=seed * 100_000 + len(lengths))
@@ -852,12 +855,12 @@ def reinforce(seed, budget):
             actions.append(action)
             state, _, terminated, truncated, _ = pole.step(int(action))
             ended = terminated or truncated
-        lengths.append(len(actions))
         passed = np.arange(len(actions))
-        usual = np.maximum(np.mean(lengths[-50:]) - passed, 0)
+        usual = np.mean(lengths[-50:]) if lengths else 0.0  # of earlier episodes
         advantage = discounted_length(len(actions) - passed) - discounted_length(
-            usual
+            np.maximum(usual - passed, 0)
         )
+        lengths.append(len(actions))
         log_pi = log_probability(
             actor,
             torch.from_numpy(np.array(states)),
@@ -876,7 +879,7 @@ def actor_critic(seed, budget, poles=8, stretch=16, critic_updates=10):
     draw = np.random.default_rng(seed)
     worlds = [gymnasium.make("CartPole-v1") for _ in range(poles)]
     actor, critic = pole_network(2), pole_network(1)
-    actor_optimizer = torch.optim.Adam(actor.parameters(), lr=1e-2)
+    actor_optimizer = torch.optim.Adam(actor.parameters(), lr=3e-3)
     critic_optimizer = torch.optim.Adam(critic.parameters(), lr=1e-2)
     seeds = iter(range(seed * 100_000, seed * 100_000 + 100_000))
     state = np.stack([world.reset(seed=next(seeds))[0] for world in worlds])
@@ -1154,7 +1157,7 @@ def actor_step(state, real, also_on_real):
     if also_on_real:
         seen = real.clone().requires_grad_()
         (slope,) = torch.autograd.grad(log_D(state.critic(seen)).sum(), seen)
-        objective = (objective + (slope * action).flatten(1).sum(1).mean()) / 2
+        objective = objective + (slope * action).flatten(1).sum(1).mean()
     state.actor_optimizer.zero_grad()
     (-objective).backward()
     state.actor_optimizer.step()

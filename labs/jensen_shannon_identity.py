@@ -133,7 +133,7 @@ check(
 
 # %% [markdown]
 # **Can the integrals be trusted?** A density like $x^{-0.9}(1-x)^{-0.8}$ keeps visible mass where $x$ or $1 - x$ rounds to
-# zero. A published lecture prints $\mathrm{KL}(\mathrm{Beta}(0.1, 0.2) \,\|\, \mathrm{Beta}(1, 1)) = 1.0036$: it cut the
+# zero. One lecture prints $\mathrm{KL}(\mathrm{Beta}(0.1, 0.2) \,\|\, \mathrm{Beta}(1, 1)) = 1.0036$: it cut the
 # integral off. The library integrates in the logit of $x$. Here is a second route, Gauss–Legendre in the logit with
 # fixed nodes, for JSD; and closed forms for the two KLs.
 #
@@ -1213,7 +1213,7 @@ assert (
     line_truth[-1] < session.pick(smoke=0.1, cpu=0.06, gpu=0.06) < line_truth[0] / 2
 ), "the generator did not lower JSD"
 
-# %% tags=["nbval-ignore-output"] mystnb={"image": {"alt": "True Jensen–Shannon divergence over training steps, falling from above one half to almost zero; the longer-trained critic's bound lies on it, the discriminator's own bound below it, at times below zero. Error bars are four standard errors."}}
+# %% tags=["nbval-ignore-output"] mystnb={"image": {"alt": "True Jensen–Shannon divergence over training steps, falling from about 0.31 to almost zero; the longer-trained critic's bound lies on it, the discriminator's own bound below it, at times below zero. Error bars are four standard errors."}}
 plt.plot(LINE_AT, line_truth, color=figures.COLOURS["accent"], label="true JSD")
 for estimates, name, colour in (
     (line_critic, "critic's bound", "data"),
@@ -1404,5 +1404,7 @@ plt.show()
 # ## To try
 #
 # 1. Give the critic of the line 50 steps in place of thousands. Can the two bounds now tell you in which direction the true JSD moves?
-# 2. In section 8, let the steps shrink by 0.9 each time in place of a half. Where does $p_g$ end now, and for which factors does it arrive?
-# 3. Start exponentiated gradient with `law[0] = 0`. What does it converge to, and which assumption of the theorem is missing?
+# 2. In section 8, let the steps shrink by 0.6 each time in place of a half. Where does $p_g$ end now? With which factor would it just arrive,
+#    and which assertion objects beyond?
+# 3. Start exponentiated gradient with `law[0] = 1e-12`, divided by the new sum, and then think of `law[0] = 0`, where autograd returns
+#    NaN. What is the limit in each case, and which assumption of the theorem is missing in the second?

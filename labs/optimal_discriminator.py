@@ -229,8 +229,8 @@ check(
 
 
 # %% [markdown]
-# **First variation.** At a maximum, no small change helps: the derivative of $V(D + \varepsilon h)$ at $\varepsilon = 0$
-# vanishes for every direction $h$. At any other discriminator it does not.
+# **First variation.** At a maximum, no small change helps: when the logit $s$ moves to $s + \varepsilon w$, the derivative of $V$ at
+# $\varepsilon = 0$ vanishes for every bounded direction $w$. At any other discriminator it does not.
 
 
 # %%
@@ -757,8 +757,8 @@ check(
 # ## 9. Targets without an optimum
 #
 # Targets $1.05$ for real and $-0.05$ for fake were used in print. Take the two uniform laws again. On $[0, \frac12)$ only
-# the data have mass, so the mean target $t$ is $1.05$, and a growing logit lowers the risk for ever, by $1 - t$ for each
-# unit. The loss is written as it stands in code, one mean over real and one over generated points.
+# the data have mass, so the mean target $t$ is $1.05$, and a growing logit lowers the risk for ever: each unit changes it by
+# $(1 - t)$ times the mass there, which is negative. The loss is written as it stands in code, one mean over real and one over generated points.
 
 # %%
 u = torch.linspace(-0.5, 2.0, 25_001, dtype=torch.float64)[:, None] + 5e-5
@@ -1352,6 +1352,7 @@ plt.show()
 # ## To try
 #
 # 1. Give the generator of the chase Adam in place of plain gradient steps. Does the minimax generator escape, and why?
-# 2. Remove `.detach()` in `discriminator_step`. Which cell objects first, and why do the samples not change?
+# 2. Remove `.detach()` in `discriminator_step`. Which cell objects first, why do the samples of the ring not change, and why do the
+#    images end with an error?
 # 3. Smooth the labels of real samples to 0.9 in `discriminator_step`, then those of generated ones to 0.1. Which of the two
 #    changes hurts the generator after a head start, and which proposition says so?

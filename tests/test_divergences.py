@@ -314,6 +314,21 @@ def test_value_takes_a_float32_network():
 
 
 # ---------- Monte Carlo
+@pytest.mark.parametrize("scale", [1e-310, 1e-200, 1e200, 1e307])
+def test_monte_carlo_stays_within_the_range_of_float64(scale):
+    estimate = monte_carlo(scale * torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64))
+    assert estimate == pytest.approx((2 * scale, scale / math.sqrt(3)), rel=1e-9)
+    assert monte_carlo([0.0, 0.0]) == (0, 0)
+
+
+def test_probabilities_may_have_any_floating_type():
+    for dtype in (torch.bfloat16, torch.float16, torch.float32):
+        p, q = torch.tensor([0.5, 0.5], dtype=dtype), torch.tensor([0.25, 0.75], dtype=dtype)
+        assert kl(p, q) == pytest.approx(0.5 * math.log(4 / 3), abs=1e-12)
+    with pytest.raises(ValueError, match="it sums to"):
+        kl(torch.tensor([0.5, 0.7]).bfloat16(), q)
+
+
 def test_monte_carlo_by_hand_and_in_the_long_run():
     assert monte_carlo(torch.tensor([1.0, 2.0, 3.0])) == pytest.approx((2.0, 1 / math.sqrt(3)))
     p, q = gaussian(0, 1), gaussian(1, 2)

@@ -434,11 +434,13 @@ def test_the_accuracy_is_that_of_the_best_classifier():
     assert abs(result.accuracy - best) < 4 * math.sqrt(best * (1 - best) / 20_000)
 
 
-def test_the_p_value_is_the_upper_tail_of_a_normal_law():
-    result = two_sample_test(normal(200, 2, random(0)), normal(200, 2, random(1)) + 0.3)
-    z = (result.accuracy - 0.5) / result.standard_error
-    assert result.p_value == pytest.approx(stats.norm.sf(z))
-    assert result.p_value < 0.5
+def test_the_p_value_is_that_of_tosses_of_a_coin():
+    result = two_sample_test(normal(40, 2, random(0)), normal(40, 2, random(1)) + 0.3)
+    right = round(40 * result.accuracy)
+    assert result.accuracy == right / 40
+    by_hand = sum(math.comb(40, k) for k in range(right, 41)) / 2**40
+    assert result.p_value == pytest.approx(by_hand)
+    assert 0.5 < result.accuracy < 1
 
 
 def test_the_two_sample_test_knows_no_units_and_no_order():
@@ -557,11 +559,44 @@ def test_too_few_samples_are_refused_with_what_is_needed(metric, least, dim, mes
 
 def test_memorisation_needs_enough_data():
     points = normal(99, 2, random(0))
-    assert memorisation(points, points, points).expected == 0.01
+    assert memorisation(points, points + 1, points).expected == 0.01
     with pytest.raises(ValueError, match="held_out has 98 samples; the closest 1% of held-out data needs at"):
         memorisation(points, points, points[1:])
     with pytest.raises(ValueError, match="fake has 98 samples; a share of 1% needs at least 99"):
         memorisation(points[1:], points, points)
+
+
+def test_distances_that_tie_are_no_copies():
+    # Points of a coarse grid: three in four lie on a point of the training set, whoever drew them.
+    flagged, p_values = 0, []
+    for seed in range(40):
+        fake, training, held_out = (normal(500, 2, random(3 * seed + k)).mul(4).round() for k in range(3))
+        found = memorisation(fake, training, held_out)
+        assert found.copied > 0.5
+        assert abs(found.copied - found.expected) < 4 * found.copied_standard_error
+        flagged, p_values = flagged + found.flagged, [*p_values, found.copied_p_value]
+    assert flagged == 0
+    assert sum(p <= 0.05 for p in p_values) <= 7  # in 40 draws with probability 0.05: 0.003 for more
+    copies = memorisation(training, training, held_out)
+    assert copies.copied == 1
+    assert copies.flagged
+
+
+def test_where_everything_ties_nothing_is_flagged():
+    points = torch.zeros(200, 3)
+    found = memorisation(points, points, points)
+    assert (found.copied, found.expected) == (1, 200 / 201)
+    assert not found.flagged
+
+
+@pytest.mark.parametrize("name", ["real", "fake"])
+def test_values_whose_sixth_powers_overflow_are_refused_by_kid(name):
+    samples = {"real": normal(40, 2, random(0)), "fake": normal(40, 2, random(1))}
+    samples[name] = samples[name].double() * 1e41
+    with pytest.raises(ValueError, match=f"{name} has values over 1e\\+40, whose sixth powers overflow"):
+        kid(**samples)
+    samples[name] = samples[name] / 1e2
+    assert math.isfinite(kid(**samples).standard_error)
 
 
 @pytest.mark.parametrize("metric", [precision_recall, density_coverage])
@@ -584,6 +619,8 @@ def test_k_may_be_an_integer_of_numpy():
         metrics.precision_recall,
         metrics.density_coverage,
         metrics.two_sample_test,
+        metrics.frechet_distance,
+        metrics.kid,
         lambda real, fake: metrics.memorisation(fake, real, real[:100] + 1),
     ],
 )

@@ -418,6 +418,12 @@ def moving_weight(network, value):
             parameter.fill_(value)
 
 
+def test_a_moving_average_takes_labels_by_name_like_the_original():
+    generator = ConditionalGenerator(mlp((5, 2)), 4, 2)
+    z, labels = torch.randn(3, 3), torch.arange(3)
+    assert torch.equal(MovingAverage(generator)(z, labels=labels), generator(z, labels=labels))
+
+
 def test_a_moving_average_is_the_recursion_it_states():
     network = nn.Linear(2, 1, bias=False).double()
     moving_weight(network, 5.0)

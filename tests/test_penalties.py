@@ -237,8 +237,9 @@ def test_batch_norm_has_no_gradient_per_example():
 def test_every_batch_norm_that_reads_the_batch_is_refused(norm):
     critic = nn.Sequential(nn.Linear(4, 8), norm, nn.Linear(8, 1))
     real, fake = torch.randn(2, 6, 4)
-    with pytest.raises(ValueError, match="batch norm, which ties"):
-        gradient_penalty(critic, real, fake)
+    for seen in (critic, critic.forward, partial(critic.forward)):
+        with pytest.raises(ValueError, match="batch norm, which ties"):
+            gradient_penalty(seen, real, fake)
 
 
 def test_a_critic_with_labels_is_looked_into():
@@ -270,6 +271,12 @@ def test_bad_input_is_named():
         input_gradients(critic(x).mean(), x)
     with pytest.raises(ValueError, match="one logit"):
         input_gradients(normal(6).requires_grad_(), normal(6).requires_grad_())
+    with pytest.raises(ValueError, match=r"samples of shape \(\)"):
+        input_gradients(normal(6).requires_grad_(), torch.zeros((), requires_grad=True))
+    with pytest.raises(ValueError, match=r"shape \(n, \.\.\.\); got \(\)"):
+        gradient_penalty(critic, torch.zeros(()), torch.zeros(()))
+    with pytest.raises(ValueError, match=r"one type; got torch\.float64 and torch\.float32"):
+        gradient_penalty(critic, normal(6, 4), normal(6, 4).float())
     with pytest.raises(ValueError, match="gamma"):
         zero_centered_penalty(critic(x), x, -1.0)
     for weight in (float("inf"), -0.1):
@@ -427,6 +434,7 @@ def test_spectral_norm_and_gradient_penalties_go_together():
         (nn.Bilinear(2, 2, 1), r"not 1\.weight of shape \(1, 2, 2\)"),
         (nn.RNN(8, 8), r"not 1\.weight_ih_l0 of shape \(8, 8\)"),
         (spectral_norm(nn.Linear(8, 8)), "apply spectral norm once"),
+        (nn.LazyLinear(8), "LazyLinear has no shape yet"),
     ],
     ids=lambda value: value if isinstance(value, str) else type(value).__name__,
 )
@@ -442,3 +450,10 @@ def test_spectral_norm_needs_a_weight_matrix():
         spectral_norm(dcgan(8, width=4)[1])
     with pytest.raises(ValueError, match="this network has none"):
         spectral_norm(nn.Sequential(nn.ReLU()))
+
+
+def test_a_network_whose_blocks_start_at_zero_has_no_spectral_norm():
+    for network in resnet(8, width=4):
+        with pytest.raises(ValueError, match="ResidualBlock starts so"):
+            spectral_norm(network)
+        assert not any(map(nn.utils.parametrize.is_parametrized, network.modules()))

@@ -1,6 +1,8 @@
 """Targets: sampler and density must be the same law, and bad input must be refused in words."""
 
 import math
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -91,6 +93,19 @@ def test_density_is_minus_infinity_off_the_support_and_nan_at_nan():
         assert target.log_prob(x)[2].isnan()
     assert Beta(2, 2).log_prob(torch.tensor([[0.0], [1.0]])).tolist() == [-math.inf, -math.inf]
     assert gaussian().log_prob(x)[2].isnan()
+
+
+def test_targets_do_not_depend_on_the_default_device():
+    code = """
+import torch
+torch.set_default_device("meta")
+from gancourse.divergences import kl
+from gancourse.targets import gaussian
+print(kl(gaussian(), gaussian(1)))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout) == pytest.approx(0.5)
 
 
 def test_supports_and_breaks():

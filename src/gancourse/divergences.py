@@ -107,13 +107,15 @@ def monte_carlo(values: torch.Tensor) -> Estimate:
 
     Raises ValueError for fewer than two values and for values that are not finite.
     """
-    values = torch.as_tensor(values).detach().double().cpu()
+    values = torch.as_tensor(values, device="cpu").detach().double()
     if values.ndim != 1 or len(values) < 2:
         raise ValueError(f"values must have shape (n,) with n >= 2, got {tuple(values.shape)}.")
     if not values.isfinite().all():
         bad = int((~values.isfinite()).sum())
         raise ValueError(f"{bad} of {len(values)} values are not finite, so the mean is not a number.")
-    return Estimate(values.mean().item(), values.std().item() / math.sqrt(len(values)))
+    # Squares of very large or very small values leave the range of float64; a power of two changes no bit.
+    scale = math.ldexp(1.0, math.frexp(values.abs().max().item())[1] - 1)
+    return Estimate(values.mean().item(), (values / scale).std().item() * scale / math.sqrt(len(values)))
 
 
 def _are_laws(p: Target | ArrayLike, q: Target | ArrayLike) -> bool:
@@ -139,14 +141,18 @@ def _laws(p: ArrayLike, q: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _law(name: str, law: ArrayLike) -> np.ndarray:
+    eps = None
     if isinstance(law, torch.Tensor):
-        law = law.detach().cpu().numpy()
+        law = law.detach().cpu()
+        if law.is_floating_point():  # bfloat16 too, which numpy has not
+            eps, law = torch.finfo(law.dtype).eps, law.double()
+        law = law.numpy()
     law = np.asarray(law)
     if law.ndim != 1 or len(law) == 0:
         raise ValueError(f"{name} must be a 1-D array of probabilities, got shape {law.shape}.")
     if law.dtype.kind not in "fiu":
         raise ValueError(f"{name} must hold real numbers, got {law.dtype}.")
-    rounding = math.sqrt(np.finfo(law.dtype).eps) if law.dtype.kind == "f" else MASS_TOLERANCE
+    rounding = math.sqrt(eps or np.finfo(law.dtype).eps) if law.dtype.kind == "f" else MASS_TOLERANCE
     law = law.astype(np.float64)
     if not np.isfinite(law).all() or (law < 0).any():
         worst = law[~(law >= 0) | ~np.isfinite(law)][0]

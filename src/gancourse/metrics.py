@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from scipy import special, stats
+from scipy import stats
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
@@ -27,6 +27,7 @@ ALARM_LEVEL = 3e-5  # about what a normal law leaves beyond four standard errors
 _ENTRIES = 2**22  # of a matrix between two samples that are held at a time: 32 MB
 _NEAR = 1e-3  # squared distances below this share of a squared norm are taken from the differences
 _LARGEST = 1e140  # sums of squares of larger numbers leave the range of float64
+_LARGEST_KID = 1e40  # the same for sixth powers, summed over dimensions
 _SEED = 0  # of the random splits, so that a score depends on its samples alone
 
 
@@ -42,7 +43,7 @@ def gaussian_frechet_distance(mean_p: Tensor, cov_p: Tensor, mean_q: Tensor, cov
     """
     means, roots, traces = [], [], []
     for mean, cov in ((mean_p, cov_p), (mean_q, cov_q)):
-        mean, cov = (torch.as_tensor(v).detach().cpu() for v in (mean, cov))
+        mean, cov = (torch.as_tensor(v, device="cpu").detach() for v in (mean, cov))
         if mean.ndim != 1 or len(mean) == 0 or cov.shape != (len(mean), len(mean)):
             raise ValueError(
                 f"A Gaussian has a mean (d,) and a covariance (d, d) with d > 0, got {tuple(mean.shape)} and "
@@ -93,10 +94,16 @@ def kid(real: Tensor, fake: Tensor) -> Estimate:
     real: (n, d), fake: (m, d), at least 20 each. Both samples are dealt at random into 10 disjoint blocks.
     Each pair of blocks gives an unbiased estimate; the blocks are independent, so the spread of the estimates
     gives the standard error of their mean. It can be negative: for equal laws its expectation is zero.
-    Raises as `frechet_distance`. Source: Bińkowski, Sutherland, Arbel and Gretton (2018). Public code usually
-    draws subsets that overlap; the mean has the same expectation, but their spread is no standard error.
+    Raises as `frechet_distance`, and for values over 1e40.
+    Source: Bińkowski, Sutherland, Arbel and Gretton (2018). Public code usually draws subsets that overlap;
+    the mean has the same expectation, but their spread is no standard error.
     """
     real, fake = _pair(real, fake, 2 * KID_BLOCKS, f"{KID_BLOCKS} blocks of two", 100 * KID_BLOCKS)
+    for name, sample in (("real", real), ("fake", fake)):
+        if sample.abs().max() > _LARGEST_KID:
+            raise ValueError(
+                f"{name} has values over {_LARGEST_KID:g}, whose sixth powers overflow: rescale all samples."
+            )
     generator = torch.Generator().manual_seed(_SEED)
     blocks = [
         sample[torch.randperm(len(sample), generator=generator, device="cpu")].tensor_split(KID_BLOCKS)
@@ -149,7 +156,9 @@ def density_coverage(real: Tensor, fake: Tensor, k: int = 5) -> DensityCoverage:
     real: (n, d), fake: (m, d), more than k each; balls as in `precision_recall`, around real samples only.
     Density is the mean number of balls around a fake sample over k, coverage the share of balls with a fake
     sample inside. For equal laws the mean density is one and the mean coverage
-    1 - prod_{j=1..k} (n - j)/(n + m - j), close to 1 - 2^(-k) for n = m. Raises as `precision_recall`.
+    1 - prod_{j=1..k} (n - j)/(n + m - j), close to 1 - 2^(-k) for n = m. A sample on the edge of a ball lies
+    in it; in the authors' code it does not, which shows where samples are copies.
+    Raises as `precision_recall`.
     Source: Naeem, Oh, Uh, Choi and Yoo (2020); k = 5 as in their example.
     """
     real, fake = _neighbourly(real, fake, k)
@@ -194,7 +203,8 @@ def memorisation(fake: Tensor, training: Tensor, held_out: Tensor) -> Memorisati
     n and m at least 99, better equal. Distances are Euclidean, to the nearest training point.
     If nothing is copied and u is the probability of a distance below the r-th of m held-out ones, then u has
     the law Beta(r, m + 1 - r) and, given u, the number of samples below is binomial with n and u: together
-    beta-binomial with n, r and m + 1 - r, which gives the p-value of `copied`.
+    beta-binomial with n, r and m + 1 - r, which gives the p-value of `copied`. Here r counts the closest 1 %
+    of the held-out points and, where distances tie, all that are as close as the last of these.
     Samples of poor quality lie far from everything and hide copies in `closer`, not in `copied`. Samples from
     the densest places alone lie close to training data without being copies: look at what is flagged.
     Raises ValueError for wrong shapes or types, values that are not finite, and too few points.
@@ -217,9 +227,9 @@ def memorisation(fake: Tensor, training: Tensor, held_out: Tensor) -> Memorisati
     not_above = torch.searchsorted(others, samples, right=True)
     closer = 1 - (below + not_above).double().mean().item() / (2 * m)
 
-    r = math.floor(COPY_LEVEL * (m + 1))
+    limit = _up(others[math.floor(COPY_LEVEL * (m + 1)) - 1], training.shape[1])
+    r, count = int((others <= limit).sum()), int((samples <= limit).sum())
     expected = r / (m + 1)
-    count = int((samples <= _up(others[r - 1], training.shape[1])).sum())
     return Memorisation(
         closer=closer,
         closer_standard_error=math.sqrt((n + m + 1) / (12 * n * m)),
@@ -247,7 +257,7 @@ def two_sample_test(real: Tensor, fake: Tensor) -> TwoSampleTest:
     every coordinate and its square, standardised, is fitted to one half and tested on the other. Shifts and
     changes of spread show best, a missing mode in part, differences in correlations alone not at all. For
     equal laws the accuracy is 1/2 with the standard error 1/sqrt(4 t), t the number of test samples; the
-    p-value is that of a normal law. It cannot see copies of training samples.
+    p-value is that of as many heads in t tosses of a coin. It cannot see copies of training samples.
     Raises as `frechet_distance`. Source: Lopez-Paz and Oquab (2017).
     """
     real, fake = _pair(real, fake, 40, "fitting and testing a classifier", 1000)
@@ -268,9 +278,9 @@ def two_sample_test(real: Tensor, fake: Tensor) -> TwoSampleTest:
 
     classifier = LogisticRegression(max_iter=1000)
     classifier.fit(inputs(fit), np.repeat([0, 1], half))
-    accuracy = float(classifier.score(inputs(test), np.repeat([0, 1], count - half)))
-    standard_error = 1 / math.sqrt(4 * 2 * (count - half))
-    return TwoSampleTest(accuracy, standard_error, float(special.ndtr((0.5 - accuracy) / standard_error)))
+    labels = np.repeat([0, 1], count - half)
+    t, right = len(labels), int((classifier.predict(inputs(test)) == labels).sum())
+    return TwoSampleTest(right / t, 1 / math.sqrt(4 * t), float(stats.binom.sf(right - 1, t, 0.5)))
 
 
 def _sample(name: str, values: Tensor, least: int, what: str, better: int) -> Tensor:

@@ -345,8 +345,8 @@ class MovingAverage(nn.Module):
                 module()
                 module.eval()
 
-    def forward(self, *args: Tensor) -> Tensor:
-        return self.network(*args)
+    def forward(self, *args: Tensor, **named: Tensor) -> Tensor:
+        return self.network(*args, **named)
 
 
 def _tensors(network: nn.Module) -> dict[str, Tensor]:

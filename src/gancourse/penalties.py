@@ -12,6 +12,7 @@ from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -39,7 +40,7 @@ def input_gradients(logits: Tensor, samples: Tensor) -> Tensor:
     Raises:
         ValueError: wrong shapes, or logits that do not depend on the samples.
     """
-    n = len(samples)
+    n = len(samples) if samples.ndim else 0
     if samples.ndim < 2 or n == 0 or logits.shape not in ((n,), (n, 1)):
         raise ValueError(
             f"Each of n > 0 samples, shape (n, ...), has one logit, shape (n,) or (n, 1); got samples of "
@@ -96,7 +97,7 @@ def gradient_penalty(
 
     Args:
         critic: maps (n, ...) to (n,) or (n, 1); where there are labels, `partial(critic, labels=labels)` from
-            functools. In a lambda, batch norm goes unnoticed.
+            functools. In a lambda or another function, batch norm goes unnoticed.
         real: real samples, shape (n, ...).
         fake: as many generated ones of the same shape; no gradient reaches the generator.
         weight: the paper's lambda, at least 0.
@@ -106,8 +107,9 @@ def gradient_penalty(
         A scalar, the mean over examples, the norm being that over all other dimensions.
 
     Raises:
-        ValueError: shapes that differ, no samples, samples that are not floating point, a negative weight, or
-            a critic whose batch norm reads the batch: in training mode, or without running statistics.
+        ValueError: shapes or types that differ, no samples, samples that are not floating point, a negative
+            weight, or a critic whose batch norm reads the batch: in training mode, or without running
+            statistics.
 
     Source: Gulrajani et al. 2017, Algorithm 1.
     """
@@ -118,7 +120,14 @@ def gradient_penalty(
         )
     if not (real.is_floating_point() and fake.is_floating_point()):
         raise ValueError(f"Samples must be floating point; got {real.dtype} and {fake.dtype}.")
+    if real.dtype != fake.dtype:
+        raise ValueError(
+            f"Real and fake samples must have one type; got {real.dtype} and {fake.dtype}: convert one."
+        )
+    if real.ndim < 2:
+        raise ValueError(f"Samples have the shape (n, ...); got {tuple(real.shape)}.")
     network = critic.func if isinstance(critic, partial) else critic
+    network = getattr(network, "__self__", network)  # of a bound method such as critic.forward
     if isinstance(network, nn.Module) and any(
         isinstance(module, _BATCH_NORM) and (module.training or module.running_mean is None)
         for module in network.modules()
@@ -164,8 +173,9 @@ def spectral_norm(network: Network) -> Network:
 
     Raises:
         ValueError: a network without weight matrices, with a weight matrix in another kind of layer, with a
-            normalisation, which scales activations up again, or with a layer that is normalised already. The
-            network is then as it was.
+            normalisation, which scales activations up again, with a layer that is normalised already or has
+            no shape yet, or with weights that are all zero, such as those that `resnet` starts from: their
+            largest singular value is zero as well. The network is then as it was.
 
     Source: Miyato et al. 2018.
     """
@@ -178,6 +188,14 @@ def spectral_norm(network: Network) -> Network:
                 f"{type(module).__name__} scales up what spectral norm bounds: use a network without it."
             )
     layers = [m for m in modules if isinstance(m, nn.Linear | nn.modules.conv._ConvNd | nn.Embedding)]
+    for layer in layers:
+        if is_lazy(layer.weight):
+            raise ValueError(f"{type(layer).__name__} has no shape yet: call the network on a batch first.")
+        if not layer.weight.is_meta and not layer.weight.any():
+            raise ValueError(
+                f"The weights of one {type(layer).__name__} are all zero, and so is the singular value to "
+                "divide by. A ResidualBlock starts so: give it other weights, or use dcgan_critic."
+            )
     bounded = {id(layer.weight) for layer in layers}
     for name, parameter in network.named_parameters():
         if parameter.ndim > 1 and id(parameter) not in bounded:

@@ -12,7 +12,7 @@ from scipy import special
 
 # Distances from the centre, in scales, at which a quadrature is split. Beyond 40 a Gaussian is zero in
 # double precision and an exponential tail is below 1e-17.
-_STEPS = torch.tensor([-40.0, -12, -5, -2, 0, 2, 5, 12, 40], dtype=torch.float64)
+_STEPS = torch.tensor([-40.0, -12, -5, -2, 0, 2, 5, 12, 40], dtype=torch.float64, device="cpu")
 
 
 class Target(Protocol):
@@ -205,8 +205,8 @@ class Beta:
     ) -> torch.Tensor:
         """Draw n independent points, shape (n, 1), on the generator's device (the CPU without one).
 
-        Points that would round to 0 or 1 become the nearest number of `dtype` inside, so that their log
-        density is finite.
+        Points below the smallest normal number of `dtype` become that number, and points that would round to
+        1 the largest number below it, so that their log density is finite.
         """
         device = _device(n, generator)
         level = torch.rand(n, 1, generator=generator, dtype=torch.float64, device=device)
