@@ -1,7 +1,7 @@
 """The site in a real browser: quiet, accessible, never wider than the window, and everything on it works."""
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Browser, Page
 from visits import NARROW, WIDE, Site, Visitor
 
 pytestmark = pytest.mark.xdist_group("site")
@@ -85,6 +85,18 @@ def test_every_other_page_is_quiet_and_fits_a_phone(site: Site, visitor: Visitor
         if problems:
             found[path] = problems
     assert not found
+
+
+def test_without_scripts_every_figure_is_shown_once_on_the_light_ground(site: Site, browser: Browser):
+    context = browser.new_context(java_script_enabled=False, color_scheme="dark")
+    page = context.new_page()
+    page.goto(f"{site.url}{CHAPTER}.html")
+    for dark in page.locator("article .only-dark").all():
+        assert not dark.is_visible()
+    assert page.locator("article .only-light").first.is_visible()
+    proved = page.locator("div.theorem").first
+    assert proved.evaluate("e => getComputedStyle(e).borderLeftColor") == "rgb(90, 63, 181)"
+    context.close()
 
 
 def test_the_bare_address_leads_to_the_front_page(visitor: Visitor):

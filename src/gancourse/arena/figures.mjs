@@ -81,9 +81,11 @@ export function descend(m, l, a, slope = (m, l) => reverse(m, l, a, HALF), rate 
   const path = [[m, l]];
   for (let i = 0; i < most; i++) {
     const { dm, dl } = slope(m, l);
-    if (Math.hypot(dm, dl) < 1e-7) break;
-    m -= rate * dm;
-    l -= rate * dl;
+    const size = Math.hypot(dm, dl);
+    if (size < 1e-7) break;
+    const step = Math.min(rate, 0.1 / size); // a wide Gaussian has a steep slope: no step jumps over the valley
+    m -= step * dm;
+    l -= step * dl;
     path.push([m, l]);
   }
   return path;
@@ -103,7 +105,7 @@ export function basinsOf(a, x, y, cells, rows) {
   };
   const side = (m) => (m < -0.4 * Math.max(a, 0.5) ? 0 : m > 0.4 * Math.max(a, 0.5) ? 2 : 1);
   return range(rows, (i) => range(cells, (j) =>
-    side(descend(x[0] + (j + 0.5) * across, y[0] + (i + 0.5) * up, a, flow, 0.12, 120).at(-1)[0])));
+    side(descend(x[0] + (j + 0.5) * across, y[0] + (i + 0.5) * up, a, flow, 0.12, 500).at(-1)[0])));
 }
 
 export const NOISE = 0.7, GAMMA = 1, CLIP = 1;
@@ -368,7 +370,7 @@ export const FIGURES = {
         }
       }
       const turn = far(end) < 0.25 * far(start) ? "It comes to rest at the equilibrium, or is on its way there."
-        : far(end) > 1.5 * far(start) ? "It moves away from the equilibrium." : "It neither settles nor escapes.";
+        : far(end) > 1.5 * far(start) ? "It moves away from the equilibrium." : "So far it has neither settled nor escaped; longer steps go further.";
       return {
         svg: axes.frame + `<path d="${arrows}" fill="none" stroke="${GREY}" stroke-width="1.2"/>` + (shown.length > 1 ? axes.line(shown, VIOLET) : "")
           + shown.filter((_, i) => i % 5 === 0).map(([a, b]) => `<circle cx="${cut(axes.X(a))}" cy="${cut(axes.Y(b))}" r="1.8" fill="${VIOLET}"/>`).join("") + axes.dot(0, 0, GREEN),
@@ -489,7 +491,8 @@ function render({ model, el }) {
     let current = [], waiting = false;
     const move = (i, [a, b]) => {
       const { x, y, set } = current[i], keep = (v, [low, high]) => Math.max(low, Math.min(high, v));
-      Object.assign(state, set([keep(a, x), keep(b, y)]));
+      current[i].at = [keep(a, x), keep(b, y)]; // the next key may come before the next drawing
+      Object.assign(state, set(current[i].at));
       soon();
     };
     const grip = (i) => {
