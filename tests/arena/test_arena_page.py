@@ -160,6 +160,37 @@ def test_a_finger_draws_and_the_drawing_can_be_wiped(arena):
     page.wait_for_url(re.compile(r"^((?!drawn=[\w-]).)*$"))
 
 
+def test_a_drawing_outlives_a_lesson(arena):
+    page = arena("?data=drawn&drawn=sntnsp")
+    plane = page.locator(".ga-plane")
+    box = plane.bounding_box()
+    page.mouse.click(box["x"] + 60, box["y"] + 60)
+    page.wait_for_url(re.compile(r"drawn=sntnsp[\w-]{2}(&|$)"))
+    drawing = re.search("drawn=(sntnsp..)", page.url)[1]
+    button(page, "Oscillation").click()
+    wait_for_steps(page, 2)
+    button(page, "Healthy run").click()
+    wait_for_steps(page, 2)
+    button(page, "Pause").click()
+    page.wait_for_url(lambda url: "drawn" not in url)
+    page.locator("summary").click()
+    page.get_by_label("Data").select_option("drawn")
+    page.wait_for_url(f"**data=drawn&drawn={drawing}*")
+
+
+def test_a_seed_that_is_none_changes_nothing_and_says_why(arena):
+    page = arena("?seed=7&batch=16&width=8")
+    button(page, "Train").click()
+    wait_for_steps(page, 3)
+    button(page, "Pause").click()
+    trained = steps(page)
+    page.locator("summary").click()
+    page.get_by_label("Seed").fill("1.5")
+    page.get_by_label("Seed").press("Enter")
+    assert "“1.5” is not a whole number from 0 to 999999; 7 is used." in page.get_by_role("alert").inner_text()
+    assert (page.get_by_label("Seed").input_value(), steps(page)) == ("7", trained)
+
+
 def test_nonsense_in_the_address_gets_a_plain_word_and_a_way_back(arena):
     page = arena("?lr_d=banana&k=99&data=cheese&drawn=%3Cb%3E&preset=nope")
     words = page.get_by_role("alert").inner_text()

@@ -81,6 +81,24 @@ def test_a_point_is_dragged_and_keeps_inside(figures):
     assert said[0] == said[1]  # cost and dual value
 
 
+def test_a_finger_hits_a_point_on_a_small_phone(figures):
+    page = figures("gaussian-fits", "dirac-gan", "transport", viewport={"width": 320, "height": 700})
+    for grip in page.locator(".handle").all():
+        grip.scroll_into_view_if_needed()
+        box = grip.bounding_box()
+        assert min(box["width"], box["height"]) >= 24
+    grip = page.get_by_role("button", name="Start of the orbit")
+    grip.scroll_into_view_if_needed()
+    box, before = grip.bounding_box(), grip.get_attribute("aria-label")
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + 2)  # beside what is drawn of it
+    page.mouse.down()
+    page.mouse.move(box["x"] + 40, box["y"] + 60, steps=3)
+    page.mouse.up()
+    page.wait_for_function(
+        "before => document.querySelectorAll('.handle')[1].getAttribute('aria-label') !== before", arg=before
+    )
+
+
 def test_methods_and_laws_can_be_chosen(figures):
     page = figures("dirac-gan", "divergences")
     page.get_by_role("combobox", name="Method").select_option("r1")

@@ -449,13 +449,13 @@ export const PRESETS = {
 
 const plain = (value) => (typeof value === "number" ? String(+value.toPrecision(6)) : String(value));
 
-/** Settings from what an address or a notebook says, and in words what had to be left out. */
-export function readSettings(raw) {
-  const settings = { ...DEFAULTS }, problems = [];
+/** Settings from what an address or a notebook says, and in words what had to be left out: there the present ones stay. */
+export function readSettings(raw, present = DEFAULTS) {
+  const settings = { ...present }, problems = [];
   const preset = raw.preset ?? "";
   if (preset && !Object.hasOwn(PRESETS, preset)) {
     problems.push(`There is no preset “${preset}”; there are ${Object.keys(PRESETS).join(", ")}.`);
-  } else if (preset) Object.assign(settings, PRESETS[preset].settings);
+  } else if (preset) Object.assign(settings, DEFAULTS, PRESETS[preset].settings);
   for (const [key, { label, initial, choices, min, max, whole }] of Object.entries(SETTINGS)) {
     const value = raw[key];
     if (value === undefined || value === null) continue;
@@ -644,7 +644,7 @@ const STYLE = `
 .ga-fields label { display: grid; gap: .15rem; grid-template-columns: 1fr auto; margin: 0; }
 .ga-fields :is(select, input:not([type=checkbox])) { grid-column: 1 / -1; width: 100%; }
 .ga-fields input[type=range] { accent-color: #7a5ad0; min-height: 1.75rem; }
-.ga-fields input[type=checkbox] { accent-color: #7a5ad0; height: 1.4rem; width: 1.4rem; }
+.ga-fields input[type=checkbox] { accent-color: #7a5ad0; height: 1.5rem; width: 1.5rem; }
 .ga-fields output { font-variant-numeric: tabular-nums; font-weight: 650; }
 .ga-status { min-height: 1.4em; }
 @container (min-width: 40rem) { .ga-main { grid-template-columns: minmax(0, 1.15fr) minmax(0, 1fr); } .ga-small .ga-main { grid-template-columns: minmax(0, 1.3fr) minmax(0, 1fr); } }
@@ -897,6 +897,7 @@ function render({ model, el }) {
   const run = new Run({ ...settings });
   let generated, target = Infinity, exact = true, inSight = true, looping = false, busy = false;
   let frame = 0, drawn = 0, told = 0, shared = 0, described = 0, lit = "", pen = null, note = "", gone = false;
+  let own = settings.drawn; // what the reader drew or was sent; it outlives lessons
 
   // ------------------------------------------------------------------------------------ what is on the page
   const button = (text, click, properties = {}) => h("button", { type: "button", onclick: click, ...properties }, text);
@@ -932,7 +933,7 @@ function render({ model, el }) {
     if (s.choices) {
       const labels = key === "data" ? DATA : LOSSES;
       input = h("select", { id: name }, ...s.choices.map((choice) => h("option", { value: choice }, labels[choice].label)));
-      input.addEventListener("change", () => set({ [key]: input.value }));
+      input.addEventListener("change", () => set({ [key]: input.value, ...(input.value === "drawn" && own ? { drawn: own } : {}) }));
     } else if (typeof s.initial === "boolean") {
       input = h("input", { type: "checkbox", id: name });
       input.addEventListener("change", () => set({ [key]: input.checked, r1_at: 0 }));
@@ -956,7 +957,7 @@ function render({ model, el }) {
       say("Copy the address of this page: it holds the situation.");
     }
   });
-  const wipe = button("Wipe the drawing", () => set({ drawn: "" }));
+  const wipe = button("Wipe the drawing", () => draw(""));
   const extra = h("div", { class: "ga-row" }, wipe, ...(model.get("linked") ? [copy] : []));
   const side = h("div", {}, h("div", { class: "ga-equations" }, boxes.D, boxes.G), list);
   const root = h("section", { class: small ? "ga ga-small" : "ga", "aria-label": "GAN arena" },
@@ -985,7 +986,7 @@ function render({ model, el }) {
 
   function take() {
     if (busy) return;
-    const lesson = model.get("preset"), read = readSettings(raw());
+    const lesson = model.get("preset"), read = readSettings(raw(), settings);
     problems = read.problems;
     const before = settings;
     settings = read.settings;
@@ -1226,11 +1227,16 @@ function render({ model, el }) {
 
   // ----------------------------------------------------------------------------------------------- drawing
   const pens = () => settings.data === "drawn" && !small;
+  function draw(text) {
+    own = text;
+    set({ drawn: text });
+  }
+
   function dot([x, y]) {
     const points = decodeDrawing(settings.drawn);
     const [near] = decodeDrawing(encodeDrawing([[x, y]]));
     if (points.length >= 200) return say("Two hundred points are drawn; that is all that fits into an address.");
-    if (!points.some(([a, b]) => a === near[0] && b === near[1])) set({ drawn: settings.drawn + encodeDrawing([near]) });
+    if (!points.some(([a, b]) => a === near[0] && b === near[1])) draw(settings.drawn + encodeDrawing([near]));
   }
   const place = (event) => {
     const box = plane.getBoundingClientRect();
@@ -1249,7 +1255,7 @@ function render({ model, el }) {
     event.preventDefault();
     pen ??= [0, 0];
     if (move) pen = pen.map((x, i) => Math.max(-2, Math.min(2, x + 0.125 * move[i])));
-    else if (event.key === "Backspace") set({ drawn: settings.drawn.slice(0, -2) });
+    else if (event.key === "Backspace") draw(settings.drawn.slice(0, -2));
     else dot(pen);
     show();
     const points = decodeDrawing(settings.drawn).length;

@@ -108,6 +108,16 @@ export function basinsOf(a, x, y, cells, rows) {
     side(descend(x[0] + (j + 0.5) * across, y[0] + (i + 0.5) * up, a, flow, 0.12, 500).at(-1)[0])));
 }
 
+// Dragging asks for the same basins again and again.
+const keepingLast = (f) => {
+  let asked, found;
+  return (...given) => {
+    if (JSON.stringify(given) !== asked) [asked, found] = [JSON.stringify(given), f(...given)];
+    return found;
+  };
+};
+const lastBasins = keepingLast(basinsOf);
+
 export const NOISE = 0.7, GAMMA = 1, CLIP = 1;
 // How the two players move: "both" at once, or the generator after the discriminator.
 export const METHODS = {
@@ -333,7 +343,7 @@ export const FIGURES = {
       const x = [-4, 4], y = [-1.5, 1.5], cells = 36, rows = 24;
       const upper = panel({ x, y: [0, 0.9], height: 140, xticks: [-4, -2, 0, 2, 4], yticks: [] });
       const lower = panel({ x, y, top: 190, height: 200, xticks: [-4, -2, 0, 2, 4], yticks: [-1, 0, 1], xname: "mean of the Gaussian", yname: "log of its width" });
-      const sides = basinsOf(a, x, y, cells, rows);
+      const sides = lastBasins(a, x, y, cells, rows);
       let basins = "";
       const w = lower.w / cells, hgt = lower.height / rows, tints = [BLUE, GREY, ORANGE];
       for (let i = 0; i < rows; i++) {
@@ -424,8 +434,10 @@ const STYLE = `
 .gf svg text { fill: currentColor; font: 13px system-ui, sans-serif; }
 .gf .tick { fill: none; stroke: currentColor; stroke-opacity: .18; }
 .gf .rule { fill: none; stroke: currentColor; stroke-dasharray: 2 3; stroke-opacity: .7; }
-.gf .handle { cursor: grab; stroke: #fff; stroke-width: 2; touch-action: none; }
-.gf .handle:focus { outline: none; stroke: currentColor; stroke-width: 3.5; }
+.gf .handle { cursor: grab; fill: transparent; touch-action: none; }
+.gf .handle circle + circle { fill: var(--gf-own); stroke: #fff; stroke-width: 2; }
+.gf .handle:focus { outline: none; }
+.gf .handle:focus circle + circle { stroke: currentColor; stroke-width: 3.5; }
 .gf-fields { align-content: start; display: grid; gap: .5rem 1.2rem; grid-template-columns: repeat(auto-fit, minmax(11rem, 1fr)); }
 .gf label { display: grid; gap: .1rem; grid-template-columns: 1fr auto; margin: 0; }
 .gf label > :is(input, select) { grid-column: 1 / -1; width: 100%; }
@@ -496,22 +508,23 @@ function render({ model, el }) {
       soon();
     };
     const grip = (i) => {
-      const circle = document.createElementNS("http://www.w3.org/2000/svg", "circle");
-      for (const [name, value] of Object.entries({ class: "handle", r: 9, tabindex: 0, role: "button" })) circle.setAttribute(name, value);
-      circle.addEventListener("pointerdown", (event) => circle.setPointerCapture(event.pointerId));
-      circle.addEventListener("pointermove", (event) => {
-        if (!circle.hasPointerCapture(event.pointerId)) return;
+      const handle = document.createElementNS("http://www.w3.org/2000/svg", "g");
+      for (const [name, value] of Object.entries({ class: "handle", tabindex: 0, role: "button" })) handle.setAttribute(name, value);
+      handle.innerHTML = '<circle r="17"/><circle r="9"/>'; // what a finger may hit, and what is seen
+      handle.addEventListener("pointerdown", (event) => handle.setPointerCapture(event.pointerId));
+      handle.addEventListener("pointermove", (event) => {
+        if (!handle.hasPointerCapture(event.pointerId)) return;
         const box = svg.getBoundingClientRect(), scale = WIDTH / box.width;
         move(i, current[i].axes.back((event.clientX - box.left) * scale, (event.clientY - box.top) * scale));
       });
-      circle.addEventListener("keydown", (event) => {
+      handle.addEventListener("keydown", (event) => {
         const way = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] }[event.key];
         if (!way) return;
         event.preventDefault();
         const { at, x, y } = current[i];
         move(i, [at[0] + (way[0] * (x[1] - x[0])) / 40, at[1] + (way[1] * (y[1] - y[0])) / 40]);
       });
-      handles.append(circle);
+      handles.append(handle);
     };
     const draw = () => {
       waiting = false;
@@ -521,9 +534,11 @@ function render({ model, el }) {
       current = drawn.handles ?? [];
       while (handles.children.length < current.length) grip(handles.children.length);
       current.forEach(({ at, label, colour, axes }, i) => {
-        const circle = handles.children[i];
-        const values = { cx: cut(axes.X(at[0])), cy: cut(axes.Y(at[1])), fill: colour, "aria-label": `${label} at ${show(at[0], 2)}, ${show(at[1], 2)}; arrow keys move it` };
-        for (const [name, value] of Object.entries(values)) circle.setAttribute(name, value);
+        const values = {
+          transform: `translate(${cut(axes.X(at[0]))} ${cut(axes.Y(at[1]))})`, style: `--gf-own: ${colour}`,
+          "aria-label": `${label} at ${show(at[0], 2)}, ${show(at[1], 2)}; arrow keys move it`,
+        };
+        for (const [name, value] of Object.entries(values)) handles.children[i].setAttribute(name, value);
       });
     };
     // However fast a slider moves, the page draws once a frame.
