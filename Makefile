@@ -13,7 +13,8 @@ help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' Makefile
 
 book: .venv/.book ## build the site into _build/html, strictly
-	$(RUN) .venv/bin/jupyter-book build -W -n --keep-going .
+	@# A page that was read is not read again: what was wrong must be found by the next build, too.
+	$(RUN) .venv/bin/jupyter-book build -W -n --keep-going . || { rm -rf _build/.doctrees; exit 1; }
 	@$(RUN) -c 'import pathlib; print("Open", pathlib.Path("_build/html/index.html").resolve().as_uri())'
 
 serve: book ## build the site and show it on localhost (another port: PORT=8001)

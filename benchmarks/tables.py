@@ -254,8 +254,9 @@ def coverage(record: Record) -> str:
         "(packs, where samples are packed), "
         f"Adam with rate {common['learning_rate']:g} falling to 0 along a cosine, β = ({betas}). "
         f"The weight γ of R1 and R2 falls from {first:g} to {last:g} during the first "
-        f"{100 * common['anneal_until']:.0f} % of the steps. Scored is the moving average of the generator's "
-        f"weights (decay {common['average_decay']:g}), with {record['samples']} samples."
+        f"{100 * common['anneal_until']:.0f} % of the steps; WGAN-GP's penalty has the weight "
+        f"{record['methods']['WGAN-GP']['gradient_penalty']:g}. Scored is the moving average of the "
+        f"generator's weights (decay {common['average_decay']:g}), with {record['samples']} samples."
     )
     return parts(
         "Which methods find every mode",
@@ -304,9 +305,10 @@ def quality(record: Record) -> str:
         f"{count} seed{'s' if count > 1 else ''}. The generator is our DCGAN of width {common['width']} with "
         f"batch norm ({size['generator']:,} weights), the critic its mirror without ({size['critic']:,} "
         f"weights). Batches of {common['batch']}, Adam with rate {common['learning_rate']:g} and "
-        f"β = ({betas}). γ of R1 and R2 is {record['methods'][BEST]['gamma']:g}. Scored is the average "
-        f"of the generator's weights (decay {common['average_decay']:g}): {common['samples']} samples "
-        "against as many test images."
+        f"β = ({betas}). γ of R1 and R2 is {record['methods'][BEST]['gamma']:g}, the weight of WGAN-GP's "
+        f"penalty {record['methods']['WGAN-GP']['gradient_penalty']:g}. Scored is the average of the "
+        f"generator's weights (decay {common['average_decay']:g}): {common['samples']} samples against as "
+        "many test images."
     )
     return parts(
         "Image quality against time",

@@ -725,6 +725,46 @@ check(
     control=("the TD error with the opposite sign", -with_td.mean),
 )
 
+# %% [markdown]
+# A critic is never exact. Here it has an error $e$ of random numbers. What the TD error is on average, given state and action, is weighed with
+# random numbers $g(s,a)$ and summed over an episode; $g$ has the sign of the error to come, so that its shares do not cancel.
+
+# %%
+draw = np.random.default_rng(2)
+e = draw.normal(size=len(CELLS))
+to_come = living.transition @ e
+g = draw.random((len(CELLS), 4)) * np.sign(to_come)
+next_error = np.zeros_like(rewards)
+next_error[:-1] = np.where(on[1:], e[states[1:]], 0.0)
+with_error = td_error + gamma * next_error - e[states]
+seen = monte_carlo(
+    torch.tensor((discount * g[states, actions] * with_error).sum(0))
+)
+
+
+def over_an_episode(means):
+    """The mean of the sum over an episode of gamma^t g(s, a) means(s, a)."""
+    P = np.einsum("sa,sat->st", policy, living.transition)
+    d = np.linalg.solve((np.eye(len(CELLS)) - gamma * P).T, first)
+    return (d[:, None] * policy * g * means).sum()
+
+
+advantages = Q_pi - V_pi[:, None]
+check(
+    "td-error",
+    {
+        "the formula, with e at both states": over_an_episode(
+            advantages - e[:, None] + gamma * to_come
+        ),
+        "TD errors in episodes": seen.mean,
+    },
+    tolerance=StandardErrors(4, seen.standard_error),
+    control=(
+        "no error at the next state",
+        over_an_episode(advantages - e[:, None]),
+    ),
+)
+
 # %% mystnb={"image": {"alt": "Three bars: the standard deviation of one episode's gradient estimate is largest for REINFORCE, smaller with a baseline, and smallest for the TD error."}}
 spreads = {
     "REINFORCE": plain,

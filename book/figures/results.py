@@ -26,7 +26,7 @@ QUALITY = {
     "minimax": ("muted", "-"),
     "non-saturating": ("data", "-"),
     "least squares": ("discriminator", "-"),
-    "hinge": ("discriminator", ":"),
+    "hinge": ("discriminator", "--"),
     "WGAN-GP": ("generator", "-"),
     "relativistic + R1 + R2": ("accent", "-"),
 }

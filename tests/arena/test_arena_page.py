@@ -178,6 +178,57 @@ def test_a_drawing_outlives_a_lesson(arena):
     page.wait_for_url(f"**data=drawn&drawn={drawing}*")
 
 
+def test_the_right_button_draws_nothing_and_a_drag_beyond_the_border_does_not_line_it(arena):
+    page = arena("?data=drawn")
+    box = page.locator(".ga-plane").bounding_box()
+    page.mouse.click(box["x"] + 60, box["y"] + 60, button="right")
+    assert "drawn=" not in page.url.replace("data=drawn", "")
+    page.mouse.move(box["x"] + 30, box["y"] + 60)
+    page.mouse.down()
+    page.mouse.move(box["x"] - 20, box["y"] + 60)
+    page.mouse.move(box["x"] - 20, box["y"] + 200, steps=10)
+    page.mouse.up()
+    page.wait_for_url(re.compile(r"drawn=[\w-]{2}(&|$)"))
+
+
+def test_a_small_arena_has_no_drawing_and_can_be_swiped_over(open_page):
+    page = open_page(place(size="small"), "page.html")
+    page.wait_for_selector(".live-started")
+    button(page, "Oscillation").click()
+    wait_for_steps(page, 2)
+    button(page, "Pause").click()
+    plane = page.locator(".ga-plane")
+    assert plane.get_attribute("role") == "img"
+    assert "Drawing area" not in plane.get_attribute("aria-label")
+    assert plane.evaluate("e => getComputedStyle(e).touchAction") != "none"
+    button(page, "Vanishing gradients").click()
+    assert "Settings" not in page.locator(".ga-look").inner_text()
+    page.context.close()
+
+
+def test_a_link_to_a_run_that_cannot_be_repeated_says_so(arena):
+    page = arena("?seed=7&batch=16&width=8", permissions=["clipboard-write"])
+    button(page, "Train").click()
+    wait_for_steps(page, 3)
+    button(page, "Pause").click()
+    page.locator("summary").click()
+    button(page, "Copy a link").click()
+    page.get_by_text("holds the situation.").wait_for()
+    button(page, "One G step").click()
+    button(page, "Copy a link").click()
+    page.get_by_text("it cannot repeat").wait_for()
+
+
+def test_a_rate_one_step_up_and_down_is_what_it_was(arena):
+    page = arena("?seed=7")
+    page.locator("summary").click()
+    for name, rate in (("Discriminator’s learning rate", "0.003"), ("Generator’s learning rate", "0.001")):
+        slider = page.get_by_label(name)
+        slider.press("ArrowRight")
+        slider.press("ArrowLeft")
+        assert slider.get_attribute("aria-valuetext") == rate
+
+
 def test_a_seed_that_is_none_changes_nothing_and_says_why(arena):
     page = arena("?seed=7&batch=16&width=8")
     button(page, "Train").click()
@@ -187,7 +238,9 @@ def test_a_seed_that_is_none_changes_nothing_and_says_why(arena):
     page.locator("summary").click()
     page.get_by_label("Seed").fill("1.5")
     page.get_by_label("Seed").press("Enter")
-    assert "“1.5” is not a whole number from 0 to 999999; 7 is used." in page.get_by_role("alert").inner_text()
+    assert (
+        "“1.5” is not a whole number from 0 to 999999; 7 is used." in page.get_by_role("alert").inner_text()
+    )
     assert (page.get_by_label("Seed").input_value(), steps(page)) == ("7", trained)
 
 

@@ -315,3 +315,21 @@ def test_optimal_transport_and_its_dual(core):
         close(np.mean(f["f"]) - np.mean(f["g"]), f["cost"])
         values, points = np.concatenate([f["f"], f["g"]]), np.concatenate([x, y])
         assert (np.abs(np.subtract.outer(values, values)) <= cdist(points, points) + 1e-12).all()
+
+
+@pytest.mark.parametrize(
+    ("method", "start", "step", "words"),
+    [
+        ("r1", [1, 1], 0.2, "comes to rest"),
+        ("consensus", [1, 1], 0.02, "on its way"),
+        ("nonsaturating", [1, 1], 0.2, "comes closer"),
+        ("simultaneous", [1, 1], 0.2, "moves away"),
+        ("alternating", [1, 1], 0.2, "circles"),
+        ("clipping", [-3, -3], 0.2, "circles"),  # from far outside, to a circle that it keeps
+        ("wgan-gp", [-0.75, 0], 0.2, "circles"),  # from inside
+        ("wasserstein", [1, 1], 0.02, "neither settled nor escaped"),
+    ],
+)
+def test_what_is_said_of_an_orbit_is_what_it_does_in_the_end(core, method, start, step, words):
+    told = core.evaluate("([m, [a, b], h]) => F.fate(F.orbit(m, a, b, h, 300))", [method, start, step])
+    assert words in told

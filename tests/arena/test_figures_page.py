@@ -99,6 +99,23 @@ def test_a_finger_hits_a_point_on_a_small_phone(figures):
     )
 
 
+def test_a_point_does_not_jump_when_it_is_taken_at_its_rim(figures):
+    page = figures("dirac-gan")
+    grip = page.get_by_role("button", name="Start of the orbit")
+    grip.scroll_into_view_if_needed()
+    box = grip.bounding_box()
+    x, y = box["x"] + 3, box["y"] + box["height"] / 2
+    for which, moved in (("right", False), ("left", True)):
+        page.mouse.move(x, y)
+        page.mouse.down(button=which)
+        page.mouse.move(x + 4, y)
+        page.mouse.up(button=which)
+        page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        found = float(re.search(r"at ([−\d.]+)", grip.get_attribute("aria-label"))[1].replace("−", "-"))
+        assert (found != 1) == moved
+        assert found == pytest.approx(1, abs=0.15)
+
+
 def test_methods_and_laws_can_be_chosen(figures):
     page = figures("dirac-gan", "divergences")
     page.get_by_role("combobox", name="Method").select_option("r1")

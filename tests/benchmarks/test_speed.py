@@ -2,6 +2,7 @@
 
 import copy
 import re
+import types
 
 import pytest
 import torch
@@ -25,9 +26,26 @@ def test_the_report_has_a_row_for_every_way(tmp_path, monkeypatch):
         for way in ("tutorial, end to end", "tutorial, preloaded"):
             assert re.search(rf"^\| {game}: {way} \| [\d.]+ \| – \| – \| – \|$", text, re.MULTILINE)
         for way, aims in (("float32", "2 and 1.6"), ("bfloat16", "3 and 2")):
-            row = rf"^\| {game}: ours, {way} \| [\d.]+ \| [\d.]+ \| [\d.]+ \| {aims} \|$"
+            ratio = r"[\d.]+ \([\d.]+–[\d.]+\)"
+            row = rf"^\| {game}: ours, {way} \| [\d.]+ \| {ratio} \| {ratio} \| {aims} \|$"
             assert re.search(row, text, re.MULTILINE)
     assert "nan" not in text
+
+
+def test_a_ratio_is_the_median_over_pairs_with_its_quartiles():
+    assert speed.compared([2, 4, 9, 8, 50], [1, 1, 3, 2, 10]) == "4.00 (3.00–4.00)"
+
+
+def test_the_profile_with_the_fewest_page_faults_is_taken(monkeypatch):
+    faults = iter([0, 9, 9, 12, 12, 40])  # before and after each of three blocks
+    monkeypatch.setattr(
+        speed.resource, "getrusage", lambda who: types.SimpleNamespace(ru_minflt=next(faults))
+    )
+    blocks = iter([torch.sin, torch.cos, torch.tan])
+    profile, _ = speed.profiled(lambda: next(blocks)(torch.zeros(1)), tries=3)
+    assert {"aten::sin", "aten::cos", "aten::tan"} & {event.key for event in profile.key_averages()} == {
+        "aten::cos"
+    }
 
 
 def test_what_is_measured_is_the_step_of_the_lab(monkeypatch, tmp_path):

@@ -16,6 +16,7 @@ KINDS = [
     "book/evidence",
     "book/labs",
     "book/glossary",
+    "book/notation",
     "book/references",
     "search",
 ]
@@ -42,6 +43,13 @@ UNREACHABLE = """() => [...document.querySelectorAll("article .math mjx-math")].
   const scrolls = box.clientWidth > 0 && formula.getBoundingClientRect().width > box.clientWidth + 1;
   return scrolls !== (box.tabIndex === 0);
 }).map((formula) => formula.textContent)"""
+# An error is shown as a box, an unknown macro as red text.
+BROKEN_FORMULAS = """() =>
+  [...document.querySelectorAll("mjx-merror, [data-mjx-error], mjx-mtext[style*=red]")]
+    .map((part) => part.textContent)"""
+# A statement must be read whole, on a phone too; in a proof a formula may scroll.
+CUT_STATEMENTS = """() => [...document.querySelectorAll("div.proof:not(.proof-body) mjx-container.scrolls")]
+  .map((formula) => formula.textContent)"""
 FADED_FORMULAS = """() => {
   const colour = (element) => getComputedStyle(element).color;
   return [...document.querySelectorAll("mjx-math")]
@@ -64,6 +72,8 @@ def test_a_page_of_every_kind_is_sound(visitor: Visitor, violations, path, width
         "link is cut off": page.evaluate(CUT_OFF),
         "table does not fold": page.evaluate(WIDE_CARDS),
         "picture does not load": page.evaluate(BROKEN_PICTURES),
+        "formula is broken": page.evaluate(BROKEN_FORMULAS),
+        "statement is cut off": page.evaluate(CUT_STATEMENTS),
         "formula cannot be reached": page.evaluate(UNREACHABLE),
         "formula has a colour of its own": page.evaluate(FADED_FORMULAS),
     }
@@ -80,7 +90,8 @@ def test_every_other_page_is_quiet_and_fits_a_phone(site: Site, visitor: Visitor
     for path in set(site.pages()) - {*KINDS, "index"}:
         seen = visitor.open(f"{path}.html", NARROW)
         problems = [*seen.foreign, *seen.failed, *seen.complaints, *seen.page.evaluate(TOO_WIDE)]
-        problems += seen.page.evaluate(BROKEN_PICTURES) + seen.page.evaluate(CUT_OFF)
+        for script in (BROKEN_PICTURES, BROKEN_FORMULAS, CUT_STATEMENTS, CUT_OFF):
+            problems += seen.page.evaluate(script)
         seen.page.close()
         if problems:
             found[path] = problems

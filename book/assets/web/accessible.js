@@ -20,9 +20,13 @@ document.addEventListener("DOMContentLoaded", () => {
   // A box that scrolls must be reachable with the keyboard. What fits needs no stop. MathJax keeps an invisible
   // copy of each formula that would count as overflow, so formulas are measured by what is seen.
   const scrollers = ".bd-article :is(span.math, div.math mjx-container, pre, .pst-scrollable-table-container)";
-  const width = (box) => box.querySelector("mjx-math")?.getBoundingClientRect().width ?? box.scrollWidth;
+  const width = (box) => box.querySelector(":scope > table, mjx-math")?.getBoundingClientRect().width ?? box.scrollWidth;
   const reach = () => each(scrollers, (box) => {
-    const scrolls = width(box) > box.clientWidth + 1;
+    box.classList.remove("tight", "tighter");
+    const isWide = () => width(box) > box.clientWidth + 1;
+    // A displayed formula is larger than the text around it, which a phone has no room for.
+    for (const size of ["tight", "tighter"]) if (isWide() && box.matches("mjx-container")) box.classList.add(size);
+    const scrolls = isWide();
     box.classList.toggle("scrolls", scrolls);
     if (scrolls) box.tabIndex = 0;
     else box.removeAttribute("tabindex");

@@ -423,7 +423,7 @@ export const SETTINGS = {
 
 export const DEFAULTS = Object.fromEntries(Object.entries(SETTINGS).map(([key, s]) => [key, s.initial]));
 
-/** Each preset shows one lesson; `look` says what to look at. */
+/** Each preset shows one lesson; `look` says what to look at, `then` what to try where settings can be changed. */
 export const PRESETS = {
   healthy: {
     label: "Healthy run", settings: {},
@@ -431,7 +431,8 @@ export const PRESETS = {
   },
   vanishing: {
     label: "Vanishing gradients", settings: { loss: "minimax", lr_d: 0.01, k: 5, lr_g: 0.0001 },
-    look: "The discriminator wins at once: V goes to 0 and the arrows shrink to nothing. The generator is told nothing and stays where it is. Then choose the non-saturating loss under Settings: the arrows are back.",
+    look: "The discriminator wins at once: V goes to 0 and the arrows shrink to nothing. The generator is told nothing and stays where it is.",
+    then: " Then choose the non-saturating loss under Settings: the arrows are back.",
   },
   collapse: {
     label: "Mode collapse", settings: { lr_d: 0.001, lr_g: 0.01 },
@@ -710,6 +711,10 @@ const NET = (() => {
   return { z: Float64Array.from(lines.flat()), lines: lines.length, points: 21 };
 })();
 
+// Learning rates on a slider with ten places for each power of ten.
+const RATES = [1, 1.25, 1.6, 2, 2.5, 3, 4, 5, 6, 8];
+const rateAt = (place) => +`${RATES[((place % 10) + 10) % 10]}e${Math.floor(place / 10)}`;
+
 // A canvas that is as sharp as the screen; returns its context and size in CSS pixels.
 function sheet(canvas) {
   const ratio = globalThis.devicePixelRatio || 1, w = canvas.clientWidth, hgt = canvas.clientHeight;
@@ -908,7 +913,7 @@ function render({ model, el }) {
   const presets = Object.entries(PRESETS).map(([name, preset]) => [
     name, button(preset.label, () => choose(name), { "aria-pressed": "false" }),
   ]);
-  const look = h("p", { class: "ga-look" });
+  const look = h("p", { class: "ga-look" }), words = ({ look, then = "" }) => look + (small ? "" : then);
   const status = h("p", { class: "ga-status", role: "status" });
   const alertText = h("p"), alertBox = h("div", { class: "ga-alert", role: "alert", hidden: true }, alertText,
     button("Reset to the defaults", () => restart(DEFAULTS)));
@@ -944,17 +949,19 @@ function render({ model, el }) {
       const log = !s.whole, step = { batch: 8, width: 4 }[key] ?? 1;
       const bounds = log ? { min: -50, max: 0, step: 1 } : { min: s.min, max: s.max, step };
       input = h("input", { type: "range", id: name, ...bounds });
-      input.addEventListener("input", () => set({ [key]: log ? +(10 ** (input.value / 10)).toPrecision(2) : +input.value }));
+      input.addEventListener("input", () => set({ [key]: log ? rateAt(+input.value) : +input.value }));
     }
     fields[key] = { input, output };
     grid.append(h("label", { for: name }, s.label, output, input));
   }
   const copy = button("Copy a link to this situation", async () => {
+    const repeated = run.steps + run.turn === 0 || settings.steps === run.steps;
+    const what = repeated ? "the situation" : "the settings; a run that goes on, or was changed on the way, it cannot repeat";
     try {
       await navigator.clipboard.writeText(location.href);
-      say("The link is copied.");
+      say(`The link is copied. It holds ${what}.`);
     } catch {
-      say("Copy the address of this page: it holds the situation.");
+      say(`Copy the address of this page: it holds ${what}.`);
     }
   });
   const wipe = button("Wipe the drawing", () => draw(""));
@@ -995,6 +1002,7 @@ function render({ model, el }) {
       const anew = lesson || ["width", "seed", "steps"].some((key) => changed.includes(key));
       if (anew || run.steps + run.turn === 0) {
         if (!changed.includes("steps")) settings.steps = 0;
+        if (run.steps + run.turn > 0 && !settings.steps) say("Back at step 0.");
         begin();
         if (settings.steps) {
           busy = true;
@@ -1055,7 +1063,7 @@ function render({ model, el }) {
   function choose(name) {
     restart({ ...DEFAULTS, ...PRESETS[name].settings });
     set({ training: true });
-    say(`${PRESETS[name].label}: training. ${PRESETS[name].look}`);
+    say(`${PRESETS[name].label}: training. ${words(PRESETS[name])}`);
   }
 
   function single(player) {
@@ -1153,17 +1161,17 @@ function render({ model, el }) {
     root.dataset.frames = +(root.dataset.frames ?? 0) + 1;
     drawPlane(plane, run, generated, pen);
     if (!small) drawCurves(curve, run);
-    const training = looping && model.get("training"), pens = settings.data === "drawn", empty = pens && !run.centres.length;
+    const training = looping && model.get("training"), drawing = pens(), empty = settings.data === "drawn" && !run.centres.length;
     write(train, training ? "❚❚ Pause" : "▶ Train");
     train.disabled = stepD.disabled = stepG.disabled = empty || Boolean(run.broken);
     const untouched = run.steps + run.turn === 0 && !training;
     hint.hidden = !untouched && !empty;
-    write(hint, empty ? "Draw here: mouse, finger, or arrow keys and Space" : "▶ Press Train");
+    write(hint, !empty ? "▶ Press Train" : drawing ? "Draw here: mouse, finger, or arrow keys and Space" : "No points are drawn");
     write(halfText, settings.loss === "wasserstein" ? "half way between mean scores" : "D = ½");
     for (const [name, b] of presets) {
       const same = Object.entries({ ...DEFAULTS, ...PRESETS[name].settings }).every(([key, v]) => key === "steps" || settings[key] === v);
       b.setAttribute("aria-pressed", String(same));
-      if (same) write(look, PRESETS[name].look);
+      if (same) write(look, words(PRESETS[name]));
     }
     if (presets.every(([, b]) => b.getAttribute("aria-pressed") === "false")) write(look, "Your own settings.");
     for (const [player, [verb, term, rest]] of Object.entries(equations(settings, run.penalised()))) {
@@ -1188,14 +1196,14 @@ function render({ model, el }) {
     if (!training || !plane.hasAttribute("aria-label") || performance.now() - described > 5000) {
       described = performance.now();
       const label = `Plane with real and generated points at step ${run.steps}: ${coverage()}, mean pull ${short(generated.pull)}.`;
-      plane.setAttribute("aria-label", pens ? `Drawing area. Arrow keys move the pen, Space draws, Backspace takes back. ${label}` : label);
+      plane.setAttribute("aria-label", drawing ? `Drawing area. Arrow keys move the pen, Space draws, Backspace takes back. ${label}` : label);
       curve.setAttribute("aria-label", `Losses up to step ${run.steps}: value V ${short(run.value)}, generator's loss ${short(run.loss)}.`);
     }
-    plane.setAttribute("role", pens ? "application" : "img");
-    plane.classList.toggle("ga-pen", pens);
-    if (pens && !small) plane.tabIndex = 0;
+    plane.setAttribute("role", drawing ? "application" : "img");
+    plane.classList.toggle("ga-pen", drawing);
+    if (drawing) plane.tabIndex = 0;
     else plane.removeAttribute("tabindex");
-    wipe.hidden = !pens;
+    wipe.hidden = !drawing;
     for (const [key, { input, output }] of Object.entries(fields)) {
       const value = settings[key], range = input.type === "range";
       if (input.type === "checkbox") input.checked = run.penalised();
@@ -1243,11 +1251,14 @@ function render({ model, el }) {
     return [((event.clientX - box.left) / box.width) * 2 * VIEW - VIEW, VIEW - ((event.clientY - box.top) / box.height) * 2 * VIEW];
   };
   plane.addEventListener("pointerdown", (event) => {
-    if (!pens()) return;
+    if (!pens() || event.button) return;
     plane.setPointerCapture(event.pointerId);
     dot(place(event));
   });
-  plane.addEventListener("pointermove", (event) => pens() && plane.hasPointerCapture(event.pointerId) && dot(place(event)));
+  plane.addEventListener("pointermove", (event) => {
+    const at = place(event), inside = at.every((x) => Math.abs(x) <= VIEW);
+    if (pens() && inside && plane.hasPointerCapture(event.pointerId)) dot(at);
+  });
   plane.addEventListener("click", () => !pens() && !train.disabled && train.click());
   plane.addEventListener("keydown", (event) => {
     const move = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] }[event.key];

@@ -172,6 +172,25 @@ export function orbit(method, theta, psi, h, n) {
   return points;
 }
 
+/** What an orbit of 300 steps has done in its last two hundred. */
+export function fate(points) {
+  const far = points.map((p) => Math.hypot(...p)), top = (from, to) => Math.max(...far.slice(from, to));
+  const [before, last] = [top(100, 200), top(200, 301)], [start, end] = [far[0], far.at(-1)];
+  if (last < 0.02) return "It comes to rest at the equilibrium.";
+  let turned = 0;
+  for (let i = 101; i < points.length; i++) {
+    const [a, b] = points[i - 1], [c, d] = points[i];
+    turned += Math.atan2(a * d - b * c, a * c + b * d);
+  }
+  // Within a turn the distance rises and falls; only whole turns compare.
+  if (Math.abs(turned) > 4 * Math.PI) {
+    if (last < 0.97 * before) return "It comes closer to the equilibrium with every turn.";
+    return last > 1.03 * before ? "It moves away from the equilibrium." : "It circles the equilibrium.";
+  }
+  if (end < 0.25 * start) return "It is on its way to the equilibrium.";
+  return end > 1.5 * start ? "It moves away from the equilibrium." : "So far it has neither settled nor escaped; longer steps go further.";
+}
+
 const distance = ([a, b], [c, d]) => Math.hypot(a - c, b - d);
 
 /**
@@ -272,6 +291,10 @@ function contour(axes, x, y, n, values, level) {
   return d;
 }
 
+// Shading by tiles whose edges meet: sizes are differences of rounded edges.
+const tile = (x0, y0, x1, y1, colour, opacity) =>
+  `<rect x="${cut(x0)}" y="${cut(y0)}" width="${cut(cut(x1) - cut(x0))}" height="${cut(cut(y1) - cut(y0))}" shape-rendering="crispEdges" fill="${colour}" fill-opacity="${opacity}"/>`;
+
 const slider = (label, min, max, step, value) => ({ label, min, max, step, value });
 
 /** Each figure: what can be set, and how it is drawn for a state, with what it says in words. */
@@ -348,7 +371,8 @@ export const FIGURES = {
       const w = lower.w / cells, hgt = lower.height / rows, tints = [BLUE, GREY, ORANGE];
       for (let i = 0; i < rows; i++) {
         for (let j = 0; j < cells; j++) {
-          basins += `<rect x="${cut(lower.left + j * w)}" y="${cut(lower.top + (rows - 1 - i) * hgt)}" width="${cut(w)}" height="${cut(hgt)}" shape-rendering="crispEdges" fill="${tints[sides[i][j]]}" fill-opacity=".22"/>`;
+          const left = lower.left + j * w, top = lower.top + (rows - 1 - i) * hgt;
+          basins += tile(left, top, left + w, top + hgt, tints[sides[i][j]], 0.22);
         }
       }
       const path = descend(...start, a), [m, l] = path.at(-1), s = Math.exp(l), forward = forwardFit(a), xs = span(...x, 161);
@@ -371,7 +395,6 @@ export const FIGURES = {
       const axes = panel({ x: [-3, 3], y: [-3, 3], height: 330, left: 40, right: 30, xticks: [-2, 0, 2], yticks: [-2, 0, 2], xname: "generated point θ", yname: "slope ψ of the discriminator" });
       const points = orbit(method, ...start, h, 300), end = points.at(-1), far = (p) => Math.hypot(...p);
       const inside = ([a, b]) => Math.abs(a) <= 3 && Math.abs(b) <= 3;
-      const left = points.findIndex((p) => !inside(p)), shown = left < 0 ? points : points.slice(0, left); // until it leaves
       let arrows = "";
       for (let i = -2.5; i <= 2.5; i += 1) {
         for (let j = -2.5; j <= 2.5; j += 1) {
@@ -379,13 +402,11 @@ export const FIGURES = {
           arrows += `M${cut(axes.X(i))} ${cut(axes.Y(j))}l${cut(u)} ${cut(v)}l${cut(-0.35 * u - 0.2 * v)} ${cut(-0.35 * v + 0.2 * u)}`;
         }
       }
-      const turn = far(end) < 0.25 * far(start) ? "It comes to rest at the equilibrium, or is on its way there."
-        : far(end) > 1.5 * far(start) ? "It moves away from the equilibrium." : "So far it has neither settled nor escaped; longer steps go further.";
       return {
-        svg: axes.frame + `<path d="${arrows}" fill="none" stroke="${GREY}" stroke-width="1.2"/>` + (shown.length > 1 ? axes.line(shown, VIOLET) : "")
-          + shown.filter((_, i) => i % 5 === 0).map(([a, b]) => `<circle cx="${cut(axes.X(a))}" cy="${cut(axes.Y(b))}" r="1.8" fill="${VIOLET}"/>`).join("") + axes.dot(0, 0, GREEN),
+        svg: axes.frame + `<path d="${arrows}" fill="none" stroke="${GREY}" stroke-width="1.2"/>` + axes.line(points, VIOLET)
+          + points.filter((p, i) => i % 5 === 0 && inside(p)).map(([a, b]) => `<circle cx="${cut(axes.X(a))}" cy="${cut(axes.Y(b))}" r="1.8" fill="${VIOLET}"/>`).join("") + axes.dot(0, 0, GREEN),
         handles: [{ at: start, label: "Start of the orbit", colour: ORANGE, axes, x: [-3, 3], y: [-3, 3], set: (p) => ({ start: p }) }],
-        text: `Distance from the equilibrium: ${show(far(start), 2)} at the start, ${show(far(end), 2)} after 300 steps. ${turn}`,
+        text: `Distance from the equilibrium: ${show(far(start), 2)} at the start, ${show(far(end), 2)} after 300 steps. ${fate(points)}`,
       };
     },
   },
@@ -407,7 +428,7 @@ export const FIGURES = {
       for (let level = Math.ceil(low / 0.1) * 0.1; level < high; level += 0.1) levels += contour(axes, box, box, n, values, level);
       const shade = range(n * n, (q) => {
         const i = Math.floor(q / n), j = q % n, f = (values[i][j] - low) / (high - low || 1);
-        return `<rect x="${cut(axes.X(j / n))}" y="${cut(axes.Y((i + 1) / n))}" width="${cut(axes.w / n)}" height="${cut(axes.height / n)}" shape-rendering="crispEdges" fill="${BLUE}" fill-opacity="${(0.3 * f).toFixed(2)}"/>`;
+        return tile(axes.X(j / n), axes.Y((i + 1) / n), axes.X((j + 1) / n), axes.Y(i / n), BLUE, (0.3 * f).toFixed(2));
       }).join("");
       const f = (z) => potential(z, y, v), dual = (x.reduce((sum, p) => sum + f(p), 0) - y.reduce((sum, p) => sum + f(p), 0)) / x.length;
       const handle = (set, name, colour) => (at, i) => ({
@@ -511,11 +532,18 @@ function render({ model, el }) {
       const handle = document.createElementNS("http://www.w3.org/2000/svg", "g");
       for (const [name, value] of Object.entries({ class: "handle", tabindex: 0, role: "button" })) handle.setAttribute(name, value);
       handle.innerHTML = '<circle r="17"/><circle r="9"/>'; // what a finger may hit, and what is seen
-      handle.addEventListener("pointerdown", (event) => handle.setPointerCapture(event.pointerId));
-      handle.addEventListener("pointermove", (event) => {
-        if (!handle.hasPointerCapture(event.pointerId)) return;
+      const under = (event) => {
         const box = svg.getBoundingClientRect(), scale = WIDTH / box.width;
-        move(i, current[i].axes.back((event.clientX - box.left) * scale, (event.clientY - box.top) * scale));
+        return current[i].axes.back((event.clientX - box.left) * scale, (event.clientY - box.top) * scale);
+      };
+      let aside = [0, 0]; // from the point to where it was taken hold of
+      handle.addEventListener("pointerdown", (event) => {
+        if (event.button) return;
+        handle.setPointerCapture(event.pointerId);
+        aside = under(event).map((v, axis) => v - current[i].at[axis]);
+      });
+      handle.addEventListener("pointermove", (event) => {
+        if (handle.hasPointerCapture(event.pointerId)) move(i, under(event).map((v, axis) => v - aside[axis]));
       });
       handle.addEventListener("keydown", (event) => {
         const way = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] }[event.key];
