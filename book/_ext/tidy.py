@@ -2,6 +2,7 @@
 
 from docutils import nodes
 from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
 from sphinx.transforms.post_transforms import SphinxPostTransform
 
 LEAD = "Proof. "
@@ -41,7 +42,13 @@ def share_html_visitors(app: Sphinx) -> None:
         visitors["singlehtml"] = visitors.get("html", {}) | visitors["singlehtml"]
 
 
+def read_the_front_page(app: Sphinx, env: BuildEnvironment, *changes: object) -> list[str]:
+    """A build in which no page is written copies no styles and scripts, though these may have changed."""
+    return [env.config.root_doc]
+
+
 def setup(app: Sphinx) -> dict[str, object]:
     app.connect("builder-inited", share_html_visitors)
+    app.connect("env-get-outdated", read_the_front_page)
     app.add_post_transform(TidyProofs)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
