@@ -104,7 +104,8 @@ def _is_done(record: Record | None, handed: Handed, basis: str) -> bool:
 
 
 def _fingerprint(handed: Handed, basis: str) -> str:
-    return fingerprint(basis, *((file.path, file.digest, file.problem) for file in handed.files))
+    files = ((file.path, file.digest, file.problem) for file in handed.files)
+    return fingerprint(basis, *files, handed.notes, handed.doubt)
 
 
 def _all(job: _Job, store: Records, todo: list[Handed], workers: int, progress: bool) -> Run:
@@ -173,6 +174,7 @@ def _record(job: _Job, handed: Handed, slot: int) -> tuple[Record, str]:
         unreadable=reason,
         stranger=submission is not None and not submission.found,
         notes=notes,
+        doubt=handed.doubt,
         answers=_answers(submission, job.release),
         code=[cell.source for cell in submission.code() if cell not in job.release.given()]
         if submission

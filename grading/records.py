@@ -22,7 +22,8 @@ class Record:
 
     `fingerprint` is of all that decides the marks: file, hidden checks, seed, limits. `unreadable` says why a
     submission could not be read, `stranger` that nothing of this homework was in it. `answers` holds the
-    texts for a person to mark, `code` the student's own cells. `locked` is false for a run without a sandbox.
+    texts for a person to mark, `code` the student's own cells. `doubt` says why the files may not be those
+    of one person. `locked` is false for a run without a sandbox.
     """
 
     student: str
@@ -39,6 +40,7 @@ class Record:
     seconds: float = 0.0
     memory: int = 0
     seed: int = 0
+    doubt: str = ""
     locked: bool = True
 
     def is_open(self, mark: Mark) -> bool:

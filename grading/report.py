@@ -114,8 +114,9 @@ def table(release: Release, records: Iterable[Record], given: Given) -> str:
         open_ones = [n for n, value in zip(names, points, strict=True) if value is None]
         total = "" if open_ones else number(sum(value for value in points if value is not None))
         out_of = number(sum(task.points for task in release.tasks))
-        look = f"{', '.join(open_ones)}: no mark yet" if open_ones else ""
-        writer.writerow([record.student, inert(record.name), *cells, total, out_of, look])
+        look = [f"{', '.join(open_ones)}: no mark yet"] if open_ones else []
+        look += [record.doubt] if record.doubt else []
+        writer.writerow([record.student, inert(record.name), *cells, total, out_of, inert("; ".join(look))])
     return out.getvalue()
 
 
@@ -210,13 +211,12 @@ def overview(release: Release, records: list[Record], given: Given, facts: dict[
     settled = [total for record, total in zip(records, totals, strict=True) if not record.to_look_at]
     parts.append(f"<h2>Points so far of the {len(settled)} whose runs all came to a result</h2>")
     parts.append(_histogram(settled, sum(task.points for task in release.tasks)))
-    look = [r for r in records if r.to_look_at]
+    look = [r for r in records if r.to_look_at or r.doubt]
     parts.append("<h2>To look at</h2>")
     if look:
         lines = "".join(f"<li>{_link(r)}: {_why(r)}</li>" for r in look)
-        parts.append(
-            f"<p>These runs came to no mark: nobody knows what the code is worth.</p><ul>{lines}</ul>"
-        )
+        said = "Where a run came to no mark, nobody knows what the code is worth."
+        parts.append(f"<p>{said}</p><ul>{lines}</ul>")
     else:
         parts.append("<p>Every run came to a result.</p>")
     parts.append("<h2>Nearly the same</h2>")
@@ -254,9 +254,8 @@ def _why(record: Record) -> str:
     if record.stranger:
         return "Nothing of this homework was in the notebook."
     failed = [mark for mark in record.marks if record.is_open(mark)]
-    return "; ".join(
-        f"{_text(mark.grade_id.removeprefix('check_'))} {_badge(mark.status)}" for mark in failed
-    )
+    reasons = [f"{_text(mark.grade_id.removeprefix('check_'))} {_badge(mark.status)}" for mark in failed]
+    return "; ".join([*reasons, *([_text(record.doubt)] if record.doubt else [])])
 
 
 def _bars(release: Release, records: list[Record], given: Given) -> str:
