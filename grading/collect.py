@@ -67,14 +67,15 @@ class File:
 class Handed:
     """What one student handed in. `student` is safe as a file name, `name` is for people.
 
-    `files` holds the notebooks, the newest first; `notes` say what a person should know, `doubt` why these
-    may not be the files of one person.
+    `files` holds the notebooks, the newest first, `others` the paths of what came with them and is not looked
+    at; `notes` say what a person should know, `doubt` why these may not be the files of one person.
     """
 
     student: str
     name: str
     files: tuple[File, ...]
     notes: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
     doubt: str = ""
 
 
@@ -406,22 +407,21 @@ def _handed(key: str, entries: list[_Found], homework: str) -> Handed:
     notes = []
     if _is_nameless(key, homework):
         notes.append("The file's name does not say whose it is.")
-    if notebooks:
-        others = [file.path for file in files if file not in notebooks and not file.problem]
-        if others:
-            notes.append(f"Not looked at: {_some(others)}.")
+    others = [file.path for file in files if file not in notebooks] if notebooks else []
+    if others:
+        notes.append(f"Not looked at: {some(others)}.")
     chosen = notebooks or [
         file if file.problem else replace(file, problem=_no_notebook(file.path)) for file in files
     ]
     chosen = sorted(chosen, key=lambda file: (file.changed, _copy_number(file.path), file.path), reverse=True)
     if len(notebooks) > 1:
-        notes.append(f"Several notebooks: {_some([file.path for file in chosen])}. The newest counts.")
+        notes.append(f"Several notebooks: {some([file.path for file in chosen])}. The newest counts.")
     within = [(_below(p), file) for p, file in entries if len(p.parts) > 1 and not _on_platform(p.parts[0])]
     names = {"" if other == key else other for other in _names(_innermost(within), homework)}
     doubt = ""
     if len(names) > 1:
         doubt = f"The notebooks in “{name}” may be of several people; one of them was marked."
-    return Handed(slug(key), name, tuple(chosen), tuple(notes), doubt)
+    return Handed(slug(key), name, tuple(chosen), tuple(notes), tuple(others), doubt)
 
 
 def _is_notebook(path: str) -> bool:
@@ -440,7 +440,8 @@ def _copy_number(path: str) -> int:
     return int(match[1]) if match else 0
 
 
-def _some(paths: list[str]) -> str:
+def some(paths: list[str]) -> str:
+    """The first few of several paths, and how many more there are."""
     return ", ".join(paths[:4]) + (f" and {len(paths) - 4} more" if len(paths) > 4 else "")
 
 

@@ -105,7 +105,7 @@ def _is_done(record: Record | None, handed: Handed, basis: str) -> bool:
 
 def _fingerprint(handed: Handed, basis: str) -> str:
     files = ((file.path, file.digest, file.problem) for file in handed.files)
-    return fingerprint(basis, *files, handed.notes, handed.doubt)
+    return fingerprint(basis, *files, handed.notes, handed.others, handed.doubt)
 
 
 def _all(job: _Job, store: Records, todo: list[Handed], workers: int, progress: bool) -> Run:
@@ -176,6 +176,7 @@ def _record(job: _Job, handed: Handed, slot: int) -> tuple[Record, str]:
         notes=notes,
         doubt=handed.doubt,
         answers=_answers(submission, job.release),
+        others=list(handed.others),
         code=[cell.source for cell in submission.code() if cell not in job.release.given()]
         if submission
         else [],

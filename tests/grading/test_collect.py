@@ -252,3 +252,12 @@ def test_where_people_cannot_be_told_from_drafts_a_person_is_to_look(tmp_path, l
     dora, unclear = collect.collect(tmp_path, STEM)
     assert dora.doubt == ""
     assert unclear.doubt == "The notebooks in “late” may be of several people; one of them was marked."
+
+
+def test_whatever_comes_with_a_notebook_and_is_not_looked_at_is_named(tmp_path):
+    write(tmp_path / "ann" / "hw.ipynb", solved())
+    (tmp_path / "ann" / "photo.jpg").write_bytes(b"x")
+    (tmp_path / "ann" / "pages.zip").write_bytes(b"PK broken")
+    (handed,) = collect.collect(tmp_path, STEM)
+    assert handed.others == ("ann/pages.zip", "ann/photo.jpg")
+    assert handed.notes == ("Not looked at: ann/pages.zip, ann/photo.jpg.",)

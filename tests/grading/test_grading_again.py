@@ -12,12 +12,14 @@ from pathlib import Path
 import pytest
 from nbgrader.api import Gradebook
 
+from grading import gradebook
 from grading import records as storage
 from grading.__main__ import main
 from grading.grade import grade
 from grading.records import Records
 from tests.grading.conftest import fingerprints, left_running
 from tests.grading.submissions import RATIO, STEM, put, solved, write
+from tests.grading.test_report import record_of
 from tools import project
 
 pytestmark = pytest.mark.xdist_group("grading")
@@ -216,3 +218,22 @@ def test_without_a_sandbox_it_refuses_and_unsafe_is_written_into_the_report(tmp_
     overview = (results / STEM / "overview.html").read_text(encoding="utf-8")
     assert "Run with --unsafe." in overview
     assert json.loads((results / STEM / "records" / "ann.json").read_text())["locked"] is False
+
+
+def test_a_text_beside_the_notebook_waits_once_for_each_version_of_it(tmp_path, release):
+    def enter(*others):
+        record = record_of(answers={}, others=list(others))
+        return gradebook.update(tmp_path, release, [record])
+
+    enter()
+    assert not needs_marking(tmp_path, "ann")
+    enter("a.pdf")
+    assert needs_marking(tmp_path, "ann")
+    with Gradebook(f"sqlite:///{tmp_path / 'gradebook.db'}") as book:
+        mark = book.find_grade("minimal_risk", STEM, STEM, "ann")
+        mark.manual_score, mark.needs_manual_grade = 2, False
+        book.db.commit()
+    assert enter("a.pdf")["ann", "minimal_risk"].points == 2
+    assert not needs_marking(tmp_path, "ann")
+    enter("a.pdf", "b.pdf")
+    assert needs_marking(tmp_path, "ann")
