@@ -67,6 +67,7 @@ def grade(
     """
     checks = marking.exercises(homework)
     release = read_release(RELEASES / f"{homework}.ipynb")
+    _compare(checks, release)
     submissions, results = submissions.resolve(), results.resolve()
     if results == submissions or results.is_relative_to(submissions):
         raise ValueError(
@@ -97,6 +98,23 @@ def grade(
         given = gradebook.update(results, release, run.records.values())
         report.write_all(store.folder, release, run.records, given, _facts(job, run.records))
     return run
+
+
+def _compare(checks: list[Exercise], release: Release) -> None:
+    """ValueError unless hidden checks and released homework have the same exercises, with the same points."""
+    ours = {check.grade_id: check.points for check in checks}
+    released = {task.grade_id: task.points for task in release.tasks if task.function}
+    differ = [
+        f"{name}: {ours.get(name, 'no')} points in the check, {released.get(name, 'no')} in the release"
+        for name in sorted(ours.keys() | released.keys())
+        if ours.get(name) != released.get(name)
+    ]
+    if differ:
+        raise ValueError(
+            f"The hidden checks of {release.homework} do not agree with its released notebook: "
+            f"{'; '.join(differ)}. "
+            f"Mend solutions/checks/{release.homework}.py or the master, then run `make homework test`."
+        )
 
 
 def _is_done(record: Record | None, handed: Handed, basis: str) -> bool:

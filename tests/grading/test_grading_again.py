@@ -7,12 +7,14 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from nbgrader.api import Gradebook
 
-from grading import gradebook
+from grading import grade as grade_module
+from grading import gradebook, marking
 from grading import records as storage
 from grading.__main__ import main
 from grading.grade import grade
@@ -145,17 +147,13 @@ def test_a_write_that_breaks_off_leaves_the_old_file(tmp_path, monkeypatch):
 
 
 def test_a_fault_of_a_check_is_nobodys_zero(tmp_path, sandbox, monkeypatch):
-    from dataclasses import replace
-
-    from grading import grade as grading_module
-
-    checks = grading_module.marking.exercises(STEM)
+    checks = grade_module.marking.exercises(STEM)
 
     def broken(call, rng):
         raise ZeroDivisionError("our own")
 
     monkeypatch.setattr(
-        grading_module.marking, "exercises", lambda name: [replace(checks[0], check=broken), *checks[1:]]
+        grade_module.marking, "exercises", lambda name: [replace(checks[0], check=broken), *checks[1:]]
     )
     folder, results = tmp_path / "in", tmp_path / "out"
     write(folder / "ann.ipynb", solved())
@@ -237,3 +235,23 @@ def test_a_text_beside_the_notebook_waits_once_for_each_version_of_it(tmp_path, 
     assert not needs_marking(tmp_path, "ann")
     enter("a.pdf", "b.pdf")
     assert needs_marking(tmp_path, "ann")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (
+            lambda checks: [replace(checks[0], points=9), *checks[1:]],
+            "9 points .*, 3 in the release",
+        ),
+        (lambda checks: checks[1:], "no points in the check, 3 in the release"),
+        (lambda checks: [*checks, replace(checks[0], grade_id="new")], "new: 3 points .*, no in the release"),
+    ],
+)
+def test_checks_that_are_not_those_of_the_release_are_refused(tmp_path, monkeypatch, change, said):
+    checks = change(marking.exercises(STEM))
+    monkeypatch.setattr(marking, "exercises", lambda homework: checks)
+    monkeypatch.setattr(grade_module, "collect", lambda *source: pytest.fail("it went on"))
+    with pytest.raises(ValueError, match=f"do not agree .*: .*{said}"):
+        again(tmp_path / "in", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
