@@ -338,7 +338,7 @@ def _owner(place: PurePosixPath, homework: str) -> tuple[str, str]:
     if owner := _on_platform(top):
         return owner
     is_file = len(place.parts) == 1 or top.lower().endswith(".zip")
-    stem = _stem(top) if is_file else top[-MAX_NAME:]
+    stem = _stem(top) if is_file else _composed(top)
     if is_file:
         original, stem = stem, _plain_stem(stem)
         words = _words(homework)
@@ -360,8 +360,14 @@ def _on_platform(name: str) -> tuple[str, str] | None:
 
 
 def _stem(name: str) -> str:
-    """A file's name without what says of which kind it is."""
-    return re.sub(r"(\.(ipynb|zip|json|py|txt|html|pdf))+$", "", name[-MAX_NAME:], flags=re.I)
+    """A file's name, composed (NFC), without what says of which kind the file is."""
+    stem = re.sub(r"\.[a-z0-9]{1,5}$", "", _composed(name), flags=re.I)
+    return re.sub(r"(\.(ipynb|zip|json|py|txt|html|pdf))+$", "", stem, flags=re.I)
+
+
+def _composed(name: str) -> str:
+    """A name with one code point for each letter with an accent: macOS writes two, and others one."""
+    return unicodedata.normalize("NFC", name[-MAX_NAME:])
 
 
 def _words(homework: str) -> str:
@@ -371,7 +377,7 @@ def _words(homework: str) -> str:
 
 def _is_nameless(owner: str, homework: str) -> bool:
     """Whether a file bears the homework's name and nobody's."""
-    return owner.replace(" ", "_").startswith(homework.casefold())
+    return re.fullmatch(_words(homework), _plain_stem(owner), flags=re.I) is not None
 
 
 def _plain_stem(stem: str) -> str:

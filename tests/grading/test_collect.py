@@ -31,6 +31,16 @@ from tests.grading.submissions import STEM, dumped, solved, write, zipped
         ("jane/optimal_discriminator/optimal_discriminator.ipynb", "jane"),
         ("jane.zip", "jane"),
         ("jane.ipynb.txt", "jane"),
+        ("jane.doe.ipynb", "jane.doe"),
+        ("jane.doe/hw.ipynb", "jane.doe"),
+        ("jane_doe.docx", "jane doe"),
+        ("jane_doe.HEIC", "jane doe"),
+        ("jane_doe.7z", "jane doe"),
+        ("Ju\u0308rgen Mu\u0308ller.ipynb", "Jürgen Müller"),
+        ("Mu\u0308ller/hw.ipynb", "Müller"),
+        ("Mu\u0308ller_1_assignsubmission_file_/hw.ipynb", "Müller_1"),
+        ("Müller_1_assignsubmission_file_/hw.ipynb", "Müller_1"),
+        ("Ann_1_assignsubmission_onlinetext.html", "Ann_1"),
         ("optimal_discriminator.ipynb", "optimal discriminator"),
         ("optimal_discriminator (1).ipynb", "optimal discriminator (1)"),
     ],
@@ -47,10 +57,16 @@ def test_long_names_take_no_time(part):
 
 
 def test_files_that_bear_no_name_are_never_taken_for_one_student(tmp_path):
-    for name in ("optimal_discriminator.ipynb", "optimal_discriminator (1).ipynb"):
+    for name in (
+        "optimal_discriminator.ipynb",
+        "optimal_discriminator (1).ipynb",
+        "Copy of optimal_discriminator.ipynb",
+        "Copy of Copy of optimal_discriminator (2).ipynb",
+        "Kopie von optimal-discriminator.ipynb",
+    ):
         write(tmp_path / name, solved())
     handed = collect.collect(tmp_path, STEM)
-    assert len(handed) == 2
+    assert len(handed) == 5
     assert all("does not say whose it is" in student.notes[0] for student in handed)
 
 
@@ -261,3 +277,17 @@ def test_whatever_comes_with_a_notebook_and_is_not_looked_at_is_named(tmp_path):
     (handed,) = collect.collect(tmp_path, STEM)
     assert handed.others == ("ann/pages.zip", "ann/photo.jpg")
     assert handed.notes == ("Not looked at: ann/pages.zip, ann/photo.jpg.",)
+
+
+def test_one_student_in_two_kinds_of_letters_and_of_files_is_one(tmp_path):
+    for name in ("Mu\u0308ller.ipynb", "Müller (1).ipynb", "jane_doe.docx", "jane_doe.ipynb"):
+        write(tmp_path / name, solved())
+    jane, mueller = collect.collect(tmp_path, STEM)
+    assert (jane.name, jane.others) == ("jane doe", ("jane_doe.docx",))
+    assert (mueller.name, len(mueller.files)) == ("Müller", 2)
+
+
+def test_a_students_folder_that_begins_with_the_homeworks_name_says_whose_it_is(tmp_path):
+    write(tmp_path / "optimal_discriminator_jane" / "hw.ipynb", solved())
+    (handed,) = collect.collect(tmp_path, STEM)
+    assert handed.notes == ()
