@@ -96,7 +96,8 @@ def grade(
         run = _all(job, store, todo, workers, progress)
         run.records = store.load()
         given = gradebook.update(results, release, run.records.values())
-        report.write_all(store.folder, release, run.records, given, _facts(job, run.records))
+        gone = run.records.keys() - {h.student for h in handed}
+        report.write_all(store.folder, release, run.records, given, _facts(job, run.records), gone)
     return run
 
 

@@ -8,7 +8,7 @@ import html
 import io
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 import mistune
@@ -100,8 +100,13 @@ def inert(text: str) -> str:
     return f"'{text}" if text[:1] in ("=", "+", "-", "@", "|", "%") else text
 
 
-def table(release: Release, records: Iterable[Record], given: Given) -> str:
-    """The marks as CSV. Points stand only where they were earned or lost; the rest is a word, not a zero."""
+def table(
+    release: Release, records: Iterable[Record], given: Given, gone: Collection[str] = frozenset()
+) -> str:
+    """The marks as CSV. Points stand only where they were earned or lost; the rest is a word, not a zero.
+
+    `gone` are the students of whom there was nothing among the submissions of the last run.
+    """
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     names = [task.function or task.cell for task in release.tasks]
@@ -117,7 +122,7 @@ def table(release: Release, records: Iterable[Record], given: Given) -> str:
         total = "" if open_ones else number(sum(value for value in points if value is not None))
         out_of = number(sum(task.points for task in release.tasks))
         look = [f"{', '.join(open_ones)}: no mark yet"] if open_ones else []
-        look += _doubts(release, record, given)
+        look += _doubts(release, record, given, gone)
         writer.writerow([record.student, inert(record.name), *cells, total, out_of, inert("; ".join(look))])
     return out.getvalue()
 
@@ -201,7 +206,13 @@ def _ink(status: str) -> str:
 # --- the class --------------------------------------------------------------------------------------------
 
 
-def overview(release: Release, records: list[Record], given: Given, facts: dict[str, str]) -> str:
+def overview(
+    release: Release,
+    records: list[Record],
+    given: Given,
+    facts: dict[str, str],
+    gone: Collection[str] = frozenset(),
+) -> str:
     """The page for the instructor: distributions, statuses, who is to be looked at, who wrote the same."""
     parts = [f"<h1>{_text(release.homework)}: {len(records)} submissions</h1>"]
     if not all(record.locked for record in records):
@@ -220,7 +231,7 @@ def overview(release: Release, records: list[Record], given: Given, facts: dict[
     ]
     parts.append(f"<h2>Points so far of the {len(settled)} whose code is all marked</h2>")
     parts.append(_histogram(settled, sum(task.points for task in release.tasks)))
-    look = {r.student: why for r in records if (why := _why(release, r, given))}
+    look = {r.student: why for r in records if (why := _why(release, r, given, gone))}
     parts.append("<h2>To look at</h2>")
     if look:
         lines = "".join(f"<li>{_link(r)}: {look[r.student]}</li>" for r in records if r.student in look)
@@ -257,9 +268,9 @@ def _link(record: Record) -> str:
     return f'<a href="feedback/{record.student}.html">{_text(record.name)}</a>'
 
 
-def _why(release: Release, record: Record, given: Given) -> str:
+def _why(release: Release, record: Record, given: Given, gone: Collection[str]) -> str:
     """Why a person must look at a submission, beside the texts that they mark anyway; empty where not."""
-    reasons = [_text(doubt) for doubt in _doubts(release, record, given)]
+    reasons = [_text(doubt) for doubt in _doubts(release, record, given, gone)]
     waiting = [task for task in release.tasks if points_of(record, task, given) is None]
     if waiting and record.unreadable:
         return "; ".join([_text(record.unreadable), *reasons])
@@ -271,7 +282,7 @@ def _why(release: Release, record: Record, given: Given) -> str:
     )
 
 
-def _doubts(release: Release, record: Record, given: Given) -> list[str]:
+def _doubts(release: Release, record: Record, given: Given, gone: Collection[str]) -> list[str]:
     """What is not certain of a submission that came to a result."""
     doubts = [record.doubt] if record.doubt else []
     beside = [
@@ -283,6 +294,8 @@ def _doubts(release: Release, record: Record, given: Given) -> list[str]:
     ]
     if beside and record.others:
         doubts.append(f"{', '.join(beside)}: no text in the notebook, but maybe in {some(record.others)}")
+    if record.student in gone:
+        doubts.append("no longer among the submissions; the marks are those of before")
     return doubts
 
 
@@ -344,11 +357,16 @@ def _svg(width: int, height: int, spoken: str, drawn: list[str]) -> str:
 
 
 def write_all(
-    folder: Path, release: Release, records: dict[str, Record], given: Given, facts: dict[str, str]
+    folder: Path,
+    release: Release,
+    records: dict[str, Record],
+    given: Given,
+    facts: dict[str, str],
+    gone: Collection[str],
 ) -> None:
     """Write marks.csv, overview.html and feedback/ of a homework."""
     ordered = sorted(records.values(), key=lambda record: (record.name.casefold(), record.student))
-    write(folder / "marks.csv", table(release, ordered, given))
+    write(folder / "marks.csv", table(release, ordered, given, gone))
     for record in ordered:
         write(folder / "feedback" / f"{record.student}.html", feedback(release, record, given))
-    write(folder / "overview.html", overview(release, ordered, given, facts))
+    write(folder / "overview.html", overview(release, ordered, given, facts, gone))

@@ -119,8 +119,17 @@ def test_grading_goes_on_where_it_was_killed_and_later_runs_change_nothing(inter
     # Another seed: other inputs, the same marks, and nobody forgotten who is no longer in the folder.
     (folder / "bob.ipynb").unlink()
     again(folder, results, seed=77)
-    assert rows(results).keys() == {"ann", "bob", "cleo", "dan"}
-    assert rows(results)["ann"]["density_ratio"] == "2"
+    marks = rows(results)
+    assert marks.keys() == {"ann", "bob", "cleo", "dan"}
+    assert marks["ann"]["density_ratio"] == "2"
+    told = [student for student in marks if "no longer among the subm" in marks[student]["to_look_at"]]
+    assert told == ["bob"]
+
+    # Who is really gone goes with the record.
+    (results / STEM / "records" / "bob.json").unlink()
+    assert again(folder, results, resume=True).fresh == 0
+    assert rows(results).keys() == {"ann", "cleo", "dan"}
+    assert ">bob<" not in (results / STEM / "overview.html").read_text(encoding="utf-8")
 
 
 def test_two_graders_do_not_work_in_one_folder(tmp_path):

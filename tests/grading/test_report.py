@@ -27,9 +27,9 @@ def record_of(student="ann", status="ok", **more) -> Record:
 def seen(release):
     """The row of the last record, and the overview's list of those to look at."""
 
-    def look(*records, given=None):
-        rows = csv.DictReader(io.StringIO(report.table(release, records, given or {})))
-        page = report.overview(release, list(records), given or {}, {})
+    def look(*records, given=None, gone=()):
+        rows = csv.DictReader(io.StringIO(report.table(release, records, given or {}, gone)))
+        page = report.overview(release, list(records), given or {}, {}, gone)
         return list(rows)[-1], page.split("<h2>To look at</h2>")[1].split("<h2>")[0], page
 
     return look
@@ -71,3 +71,11 @@ def test_who_was_marked_by_hand_is_no_longer_to_be_looked_at_and_counts(seen, re
     assert "ann" not in listed
     assert "of the 2 whose code is all marked" in page
     assert "1 with 7 points" in page
+
+
+def test_who_is_no_longer_among_the_submissions_is_told(seen):
+    row, listed, _ = seen(record_of("bob"), record_of(), gone={"ann"})
+    said = "no longer among the submissions; the marks are those of before"
+    assert row["to_look_at"] == f"{TEXT}: no mark yet; {said}"
+    assert listed.count(said) == 1
+    assert "bob" not in listed
