@@ -23,6 +23,7 @@ MAX_ZIP = 256 * 2**20
 MAX_MEMBERS = 5000
 MAX_FILES = 20_000
 MAX_NAME = 255
+MAX_DEPTH = 8
 
 
 class Changed(Exception):
@@ -95,6 +96,7 @@ def collect(source: Path, homework: str) -> list[Handed]:
         raise NothingToGrade(f"{source} is neither a folder nor a zip file of submissions.")
     if not found:
         raise NothingToGrade(f"{source} holds no submissions: expected notebooks, folders or zip files.")
+    found = [(_shallow(place), file) for place, file in found]
     groups: dict[str, list[_Found]] = {}
     for place, file in _parted(_unwrapped(found, homework)):
         groups.setdefault(_owner(place, homework)[0].casefold(), []).append((place, file))
@@ -188,9 +190,14 @@ def _is_class(found: list[_Found]) -> bool:
 
 
 def _names(found: list[_Found], homework: str) -> set[str]:
-    """The different names that notebooks, or their folders, bear beside the homework's own."""
-    owners = {_owner(place, homework)[0].casefold() for place, file in found if _is_notebook(file.path)}
-    return {"" if _is_nameless(owner, homework) else owner for owner in owners}
+    """The different names that notebooks, or their folders, bear."""
+    return {_owner(place, homework)[0].casefold() for place, file in found if _is_notebook(file.path)}
+
+
+def _shallow(place: PurePosixPath) -> PurePosixPath:
+    """A place without the folders that lie deeper than people are looked for."""
+    parts = place.parts
+    return place if len(parts) <= MAX_DEPTH else PurePosixPath(*parts[: MAX_DEPTH - 1], parts[-1])
 
 
 def _below(place: PurePosixPath) -> PurePosixPath:
@@ -407,7 +414,7 @@ def readable(name: str) -> str:
 
 def _handed(key: str, entries: list[_Found], homework: str) -> Handed:
     """One student's files: the notebooks, the newest first, or else what stands in their place."""
-    name = readable(_owner(entries[0][0], homework)[1])
+    shown = readable(_owner(entries[0][0], homework)[1])
     files = [replace(file, path=readable(file.path)) for _, file in entries]
     notebooks = [file for file in files if _is_notebook(file.path)]
     notes = []
@@ -423,11 +430,11 @@ def _handed(key: str, entries: list[_Found], homework: str) -> Handed:
     if len(notebooks) > 1:
         notes.append(f"Several notebooks: {some([file.path for file in chosen])}. The newest counts.")
     within = [(_below(p), file) for p, file in entries if len(p.parts) > 1 and not _on_platform(p.parts[0])]
-    names = {"" if other == key else other for other in _names(_innermost(within), homework)}
+    names = _names(_innermost(within), homework)
     doubt = ""
-    if len(names) > 1:
-        doubt = f"The notebooks in “{name}” may be of several people; one of them was marked."
-    return Handed(slug(key), name, tuple(chosen), tuple(notes), tuple(others), doubt)
+    if len({"" if name == key or _is_nameless(name, homework) else name for name in names}) > 1:
+        doubt = f"The notebooks in “{shown}” may be of several people; one of them was marked."
+    return Handed(slug(key), shown, tuple(chosen), tuple(notes), tuple(others), doubt)
 
 
 def _is_notebook(path: str) -> bool:

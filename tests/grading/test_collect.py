@@ -203,7 +203,7 @@ MOODLE_FOLDERS = [
 def packed(folder, prefix, names):
     """Notebooks in a folder, or in a zip file where the prefix is the name of one."""
     if prefix.endswith(".zip"):
-        members = {name: dumped() for name in names}
+        members = dict.fromkeys(names, dumped())
         (folder / prefix).write_bytes(zipped(members))
         return
     for name in names:
@@ -221,6 +221,26 @@ def test_a_folder_around_the_whole_class_is_no_student(tmp_path, wrapper):
         "doe-22",
         "dora",
     ]
+
+
+def test_files_that_bear_no_name_are_different_people_in_a_folder_around_the_class_too(tmp_path):
+    names = [f"all/{STEM}.ipynb", f"all/{STEM} (1).ipynb"]
+    packed(tmp_path, "in", names)
+    packed(tmp_path, "class.zip", names)
+    for source in (tmp_path / "in", tmp_path / "class.zip"):
+        assert len(collect.collect(source, STEM)) == 2
+
+
+def test_folders_without_end_in_a_zip_file_take_no_time(tmp_path):
+    ends = [f"{one}/hw.ipynb" for one in MOODLE_FOLDERS]
+    deep = ["a/" * 10_000 + end for end in ends]
+    steps = ["a/" * depth + end for depth in range(1, 1200) for end in ends[:2]]
+    for name, members in (("deep", deep), ("steps", steps)):
+        (tmp_path / f"{name}.zip").write_bytes(zipped(dict.fromkeys(members, b"{}")))
+    begun = time.process_time()
+    handed = collect.collect(tmp_path, STEM)
+    assert time.process_time() - begun < 10
+    assert {"ann-0", "bob-1", "deep"} <= {h.student for h in handed}
 
 
 @pytest.mark.parametrize("late", ["late", "late/section A", "section B.zip"])
