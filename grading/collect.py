@@ -23,6 +23,7 @@ MAX_ZIP = 256 * 2**20
 MAX_MEMBERS = 5000
 MAX_FILES = 20_000
 MAX_NAME = 255
+MAX_DEPTH = 8
 
 
 class Changed(Exception):
@@ -67,13 +68,16 @@ class File:
 class Handed:
     """What one student handed in. `student` is safe as a file name, `name` is for people.
 
-    `files` holds the notebooks, the newest first; `notes` say what a person should know.
+    `files` holds the notebooks, the newest first, `others` the paths of what came with them and is not looked
+    at; `notes` say what a person should know, `doubt` why these may not be the files of one person.
     """
 
     student: str
     name: str
     files: tuple[File, ...]
     notes: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
+    doubt: str = ""
 
 
 class NothingToGrade(ValueError):
@@ -85,67 +89,119 @@ def collect(source: Path, homework: str) -> list[Handed]:
     if not source.exists():
         raise NothingToGrade(f"There is no {source}: name the folder, or the zip file, with the submissions.")
     if source.is_dir():
-        found = list(_in_folder(source, homework))
+        found = list(_in_folder(source))
     elif zipfile.is_zipfile(source):
-        found = list(_in_class_zip(source, homework))
+        found = list(_in_class_zip(source))
     else:
         raise NothingToGrade(f"{source} is neither a folder nor a zip file of submissions.")
     if not found:
         raise NothingToGrade(f"{source} holds no submissions: expected notebooks, folders or zip files.")
-    groups: dict[str, list[tuple[str, File]]] = {}
-    for (key, name), file in found:
-        groups.setdefault(key.casefold(), []).append((name, file))
+    found = [(_shallow(place), file) for place, file in found]
+    groups: dict[str, list[_Found]] = {}
+    for place, file in _parted(_unwrapped(found, homework)):
+        groups.setdefault(_owner(place, homework)[0].casefold(), []).append((place, file))
     students = [_handed(key, entries, homework) for key, entries in sorted(groups.items())]
     return _distinct(students)
 
 
 # --- files ------------------------------------------------------------------------------------------------
 
+_Found = tuple[PurePosixPath, File]
+"""A file and its place below the source, where a zip file counts as a folder."""
 
-def _in_folder(source: Path, homework: str) -> Iterator[tuple[tuple[str, str], File]]:
+
+def _in_folder(source: Path) -> Iterator[_Found]:
     seen = 0
     for top in sorted(source.iterdir()):
         if _is_debris(top.name):
             continue
-        owner = _owner(PurePosixPath(top.name), homework)
         if top.is_symlink() or not (top.is_dir() or top.is_file()):
-            yield owner, _problem(top.name, "It is a link or a device, not a file; links are not followed.")
+            reason = "It is a link or a device, not a file; links are not followed."
+            yield PurePosixPath(top.name), _problem(top.name, reason)
         elif top.is_file():
-            for file in _opened(top, top.name):
-                yield owner, file
+            yield from _opened(top, top.name)
         else:
-            found = 0
+            people, filled = [top], set()
             for folder, folders, names in os.walk(top, followlinks=False):
-                folders.sort()
-                for name in sorted(names):
-                    path = Path(folder, name)
-                    inner = path.relative_to(source).as_posix()
-                    if _is_debris(name) or any(_is_debris(part) for part in PurePosixPath(inner).parts):
+                folders[:] = sorted(name for name in folders if not _is_debris(name))
+                people += [Path(folder, name) for name in folders if _on_platform(name)]
+                links = [name for name in folders if Path(folder, name).is_symlink()]
+                for name in sorted([*names, *links]):
+                    if _is_debris(name):
                         continue
+                    path = Path(folder, name)
                     seen += 1
                     if seen > MAX_FILES:
                         raise NothingToGrade(
                             f"{source} holds more than {MAX_FILES} files; is it the right one?"
                         )
-                    for file in _opened(path, inner):
-                        found += 1
-                        yield _owner(PurePosixPath(inner), homework), file
-            if not found:
-                yield owner, _problem(top.name, "The folder is empty.")
+                    filled.update([path, *path.parents])
+                    yield from _opened(path, path.relative_to(source).as_posix())
+            for folder in people:
+                if folder not in filled and not any(folder in other.parents for other in people):
+                    place = PurePosixPath(folder.relative_to(source).as_posix())
+                    yield place / "nothing", _problem(str(place), "The folder is empty.")
 
 
-def _in_class_zip(source: Path, homework: str) -> Iterator[tuple[tuple[str, str], File]]:
+def _in_class_zip(source: Path) -> Iterator[_Found]:
     with open(source, "rb") as opened:
         try:
             found = list(_in_zip(source.name, opened, source.stat().st_mtime, source, MAX_FILES, deeper=True))
         except _Damaged as damaged:
             raise NothingToGrade(f"{source}: {damaged}") from None
-    paths = [PurePosixPath(name) for name, _ in found]
-    # A folder around everything is the class's, not a student's.
-    wrapped = len(paths) > 1 and len({path.parts[:1] for path in paths}) == 1 and len(paths[0].parts) > 1
-    for (_, file), path in zip(found, paths, strict=True):
-        path = PurePosixPath(*path.parts[1:]) if wrapped and len(path.parts) > 1 else path
-        yield _owner(path if path.parts else PurePosixPath("unnamed"), homework), file
+    for name, file in found:
+        place = PurePosixPath(name)
+        yield place if place.parts else PurePosixPath("unnamed"), file
+
+
+def _unwrapped(found: list[_Found], homework: str) -> list[_Found]:
+    """The files without the folders around all of them, where these are the class's and not a student's."""
+    within = _innermost(found)
+    return within if len(_names(within, homework)) > 1 or _is_class(within) else found
+
+
+def _innermost(found: list[_Found]) -> list[_Found]:
+    """The files without the folders around all of them."""
+    while found and all(len(place.parts) > 1 for place, _ in found):
+        top, *more = {place.parts[0] for place, _ in found}
+        if more or _on_platform(top):
+            break
+        found = [(_below(place), file) for place, file in found]
+    return found
+
+
+def _parted(found: list[_Found]) -> Iterator[_Found]:
+    """The files, each below the folder or zip file of its student, wherever that lies in the export."""
+    tops: dict[str, list[_Found]] = {}
+    for place, file in found:
+        tops.setdefault(place.parts[0], []).append((place, file))
+    for top, entries in tops.items():
+        within = [(_below(place), file) for place, file in entries if len(place.parts) > 1]
+        if len(within) == len(entries) and not _on_platform(top) and _is_class(within):
+            yield from _parted(within)
+        else:
+            yield from entries
+
+
+def _is_class(found: list[_Found]) -> bool:
+    """Whether a platform named what lies there, for several people or, all of it, for one."""
+    people = {next(filter(None, map(_on_platform, place.parts)), None) for place, _ in found}
+    return None not in people or len(people) > 2
+
+
+def _names(found: list[_Found], homework: str) -> set[str]:
+    """The different names that notebooks, or their folders, bear."""
+    return {_owner(place, homework)[0].casefold() for place, file in found if _is_notebook(file.path)}
+
+
+def _shallow(place: PurePosixPath) -> PurePosixPath:
+    """A place without the folders that lie deeper than people are looked for."""
+    parts = place.parts
+    return place if len(parts) <= MAX_DEPTH else PurePosixPath(*parts[: MAX_DEPTH - 1], parts[-1])
+
+
+def _below(place: PurePosixPath) -> PurePosixPath:
+    return PurePosixPath(*place.parts[1:])
 
 
 def _open(path: Path) -> IO[bytes]:
@@ -157,37 +213,41 @@ def _open(path: Path) -> IO[bytes]:
     return os.fdopen(handle, "rb")
 
 
-def _opened(path: Path, shown: str) -> Iterator[File]:
+def _opened(path: Path, shown: str) -> Iterator[_Found]:
     """The file itself, or the notebooks in it when it is a zip file."""
+    place = PurePosixPath(shown)
     try:
         file = _open(path)
     except OSError as error:
         reason = (
             "It is a link; links are not followed." if path.is_symlink() else f"It cannot be read: {error}."
         )
-        yield _problem(shown, reason)
+        yield place, _problem(shown, reason)
         return
     with file:
         about = os.fstat(file.fileno())
         if path.suffix.lower() == ".zip":
-            yield from _in_students_zip(shown, file, about, path)
+            yield from _in_zip_of_folder(shown, file, about, path)
         elif not _is_notebook(shown):
-            yield File(shown, about.st_mtime, str(about.st_size))
+            yield place, File(shown, about.st_mtime, str(about.st_size))
         elif about.st_size > MAX_NOTEBOOK:
-            yield _problem(shown, f"It is larger than {MAX_NOTEBOOK // 2**20} MiB.", about.st_mtime)
+            yield place, _problem(shown, f"It is larger than {MAX_NOTEBOOK // 2**20} MiB.", about.st_mtime)
         else:
-            yield File(shown, about.st_mtime, _digest(file.read()), source=path)
+            yield place, File(shown, about.st_mtime, _digest(file.read()), source=path)
 
 
-def _in_students_zip(shown: str, file: IO[bytes], about: os.stat_result, path: Path) -> Iterator[File]:
+def _in_zip_of_folder(shown: str, file: IO[bytes], about: os.stat_result, path: Path) -> Iterator[_Found]:
+    """The files in a zip file of one student, or of several."""
+    place = PurePosixPath(shown)
     if about.st_size > MAX_ZIP:
-        yield _problem(shown, f"It is larger than {MAX_ZIP // 2**20} MiB.", about.st_mtime)
+        yield place, _problem(shown, f"It is larger than {MAX_ZIP // 2**20} MiB.", about.st_mtime)
         return
     try:
-        inside = [found for _, found in _in_zip(shown, file, about.st_mtime, path, MAX_MEMBERS)]
+        found = _in_zip(shown, file, about.st_mtime, path, MAX_MEMBERS)
+        inside = [(place / name.lstrip("/"), member) for name, member in found]
     except _Damaged as damaged:
-        inside = [_problem(shown, str(damaged), about.st_mtime)]
-    yield from inside or [_problem(shown, "The zip file holds no notebook.", about.st_mtime)]
+        inside = [(place, _problem(shown, str(damaged), about.st_mtime))]
+    yield from inside or [(place, _problem(shown, "The zip file holds no notebook.", about.st_mtime))]
 
 
 class _Damaged(Exception):
@@ -247,9 +307,9 @@ def _in_zip(
             try:
                 within = list(_in_zip(path, io.BytesIO(data), since, source, MAX_MEMBERS, place))
             except _Damaged as damaged:
-                within = [(name, _problem(path, str(damaged), since))]
-            empty = [(name, _problem(path, "The zip file holds no notebook.", since))]
-            yield from ((name, found) for _, found in within or empty)
+                within = [("", _problem(path, str(damaged), since))]
+            empty = [("", _problem(path, "The zip file holds no notebook.", since))]
+            yield from ((f"{name}/{inner.lstrip('/')}", found) for inner, found in within or empty)
         else:
             yield name, File(path, since, _digest(data), source=source, inside=place)
 
@@ -279,27 +339,52 @@ MOODLE = re.compile(
 CANVAS = re.compile(r"^(?P<name>[^_]+?)_(?:late_)?(?P<number>\d+)_(?P<submission>\d+)_(?P<rest>.+)$", re.I)
 
 
-def _owner(path: PurePosixPath, homework: str) -> tuple[str, str]:
-    """Whose file this is, from its path in the export: a key, and the name as people read it."""
-    top = path.parts[0][-MAX_NAME:]
-    stem = (
-        re.sub(r"(\.(ipynb|zip|json|py|txt|html|pdf))+$", "", top, flags=re.I)
-        if len(path.parts) == 1
-        else top
-    )
-    for pattern in (MOODLE, CANVAS):
-        match = pattern.match(stem)
-        if match:
-            name = " ".join(match["name"].split())
-            return f"{name}_{match['number']}", name
-    if len(path.parts) == 1:
+def _owner(place: PurePosixPath, homework: str) -> tuple[str, str]:
+    """Whose file this is, from its place in the export: a key, and the name as people read it."""
+    top = place.parts[0]
+    if owner := _on_platform(top):
+        return owner
+    is_file = len(place.parts) == 1 or top.lower().endswith(".zip")
+    stem = _stem(top) if is_file else _composed(top)
+    if is_file:
         original, stem = stem, _plain_stem(stem)
-        words = re.escape(homework).replace("_", "[ _-]")
+        words = _words(homework)
         without = re.sub(rf"^{words}[ _-]+|[ _-]+{words}$|^{words}$", "", stem, flags=re.I)
         # Files that bear the homework's name alone may be of different people: they are never put together.
         stem = _plain_stem(without) if without else original
     name = " ".join(re.sub(r"_+", " ", stem).split())
     return name, name
+
+
+def _on_platform(name: str) -> tuple[str, str] | None:
+    """Whose file or folder this is, when Moodle or Canvas named it."""
+    stem = _stem(name)
+    match = MOODLE.match(stem) or CANVAS.match(stem)
+    if not match:
+        return None
+    person = " ".join(match["name"].split())
+    return f"{person}_{match['number']}", person
+
+
+def _stem(name: str) -> str:
+    """A file's name, composed (NFC), without what says of which kind the file is."""
+    stem = re.sub(r"\.[a-z0-9]{1,5}$", "", _composed(name), flags=re.I)
+    return re.sub(r"(\.(ipynb|zip|json|py|txt|html|pdf))+$", "", stem, flags=re.I)
+
+
+def _composed(name: str) -> str:
+    """A name with one code point for each letter with an accent: macOS writes two, and others one."""
+    return unicodedata.normalize("NFC", name[-MAX_NAME:])
+
+
+def _words(homework: str) -> str:
+    """A pattern of the homework's name, with any sign between its words."""
+    return re.escape(homework).replace("_", "[ _-]")
+
+
+def _is_nameless(owner: str, homework: str) -> bool:
+    """Whether a file bears the homework's name and nobody's."""
+    return re.fullmatch(_words(homework), _plain_stem(owner), flags=re.I) is not None
 
 
 def _plain_stem(stem: str) -> str:
@@ -327,25 +412,29 @@ def readable(name: str) -> str:
     return "".join(letter if unicodedata.category(letter)[0] != "C" else "?" for letter in text)[:120]
 
 
-def _handed(key: str, entries: list[tuple[str, File]], homework: str) -> Handed:
+def _handed(key: str, entries: list[_Found], homework: str) -> Handed:
     """One student's files: the notebooks, the newest first, or else what stands in their place."""
-    name = readable(entries[0][0])
+    shown = readable(_owner(entries[0][0], homework)[1])
     files = [replace(file, path=readable(file.path)) for _, file in entries]
     notebooks = [file for file in files if _is_notebook(file.path)]
     notes = []
-    if key.replace(" ", "_").startswith(homework.casefold()):
+    if _is_nameless(key, homework):
         notes.append("The file's name does not say whose it is.")
-    if notebooks:
-        others = [file.path for file in files if file not in notebooks and not file.problem]
-        if others:
-            notes.append(f"Not looked at: {_some(others)}.")
+    others = [file.path for file in files if file not in notebooks] if notebooks else []
+    if others:
+        notes.append(f"Not looked at: {some(others)}.")
     chosen = notebooks or [
         file if file.problem else replace(file, problem=_no_notebook(file.path)) for file in files
     ]
     chosen = sorted(chosen, key=lambda file: (file.changed, _copy_number(file.path), file.path), reverse=True)
     if len(notebooks) > 1:
-        notes.append(f"Several notebooks: {_some([file.path for file in chosen])}. The newest counts.")
-    return Handed(slug(key), name, tuple(chosen), tuple(notes))
+        notes.append(f"Several notebooks: {some([file.path for file in chosen])}. The newest counts.")
+    within = [(_below(p), file) for p, file in entries if len(p.parts) > 1 and not _on_platform(p.parts[0])]
+    names = _names(_innermost(within), homework)
+    doubt = ""
+    if len({"" if name == key or _is_nameless(name, homework) else name for name in names}) > 1:
+        doubt = f"The notebooks in “{shown}” may be of several people; one of them was marked."
+    return Handed(slug(key), shown, tuple(chosen), tuple(notes), tuple(others), doubt)
 
 
 def _is_notebook(path: str) -> bool:
@@ -364,7 +453,8 @@ def _copy_number(path: str) -> int:
     return int(match[1]) if match else 0
 
 
-def _some(paths: list[str]) -> str:
+def some(paths: list[str]) -> str:
+    """The first few of several paths, and how many more there are."""
     return ", ".join(paths[:4]) + (f" and {len(paths) - 4} more" if len(paths) > 4 else "")
 
 

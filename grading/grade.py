@@ -67,6 +67,7 @@ def grade(
     """
     checks = marking.exercises(homework)
     release = read_release(RELEASES / f"{homework}.ipynb")
+    _compare(checks, release)
     submissions, results = submissions.resolve(), results.resolve()
     if results == submissions or results.is_relative_to(submissions):
         raise ValueError(
@@ -95,8 +96,26 @@ def grade(
         run = _all(job, store, todo, workers, progress)
         run.records = store.load()
         given = gradebook.update(results, release, run.records.values())
-        report.write_all(store.folder, release, run.records, given, _facts(job, run.records))
+        gone = run.records.keys() - {h.student for h in handed}
+        report.write_all(store.folder, release, run.records, given, _facts(job, run.records), gone)
     return run
+
+
+def _compare(checks: list[Exercise], release: Release) -> None:
+    """ValueError unless hidden checks and released homework have the same exercises, with the same points."""
+    ours = {check.grade_id: check.points for check in checks}
+    released = {task.grade_id: task.points for task in release.tasks if task.function}
+    differ = [
+        f"{name}: {ours.get(name, 'no')} points in the check, {released.get(name, 'no')} in the release"
+        for name in sorted(ours.keys() | released.keys())
+        if ours.get(name) != released.get(name)
+    ]
+    if differ:
+        raise ValueError(
+            f"The hidden checks of {release.homework} do not agree with its released notebook: "
+            f"{'; '.join(differ)}. "
+            f"Mend solutions/checks/{release.homework}.py or the master, then run `make homework test`."
+        )
 
 
 def _is_done(record: Record | None, handed: Handed, basis: str) -> bool:
@@ -104,7 +123,8 @@ def _is_done(record: Record | None, handed: Handed, basis: str) -> bool:
 
 
 def _fingerprint(handed: Handed, basis: str) -> str:
-    return fingerprint(basis, *((file.path, file.digest, file.problem) for file in handed.files))
+    files = ((file.path, file.digest, file.problem) for file in handed.files)
+    return fingerprint(basis, *files, handed.notes, handed.others, handed.doubt)
 
 
 def _all(job: _Job, store: Records, todo: list[Handed], workers: int, progress: bool) -> Run:
@@ -173,7 +193,9 @@ def _record(job: _Job, handed: Handed, slot: int) -> tuple[Record, str]:
         unreadable=reason,
         stranger=submission is not None and not submission.found,
         notes=notes,
+        doubt=handed.doubt,
         answers=_answers(submission, job.release),
+        others=list(handed.others),
         code=[cell.source for cell in submission.code() if cell not in job.release.given()]
         if submission
         else [],

@@ -125,19 +125,22 @@ def _enter(gradebook: Any, release: Release, record: Record) -> dict[str, Manual
 
 
 def _await(grade: Any, comment: Any, record: Record, grade_id: str) -> None:
-    """A text waits for a person, once for each version of it; no text is no work."""
+    """A text, or what may be one, waits for a person, once for each version of it; no text is no work."""
     answer = record.answers.get(grade_id, "")
-    unknown = bool(record.unreadable or record.stranger)
+    beside = not answer and bool(record.others)
+    unknown = bool(record.unreadable or record.stranger) or beside
     grade.auto_score = None if answer or unknown else 0
     if comment is None:
         return
     before = (comment.auto_comment or "").partition("version ")[2].rstrip(".")
-    version = _version(answer)
+    version = _version("\n".join(record.others) if beside else answer)
     if not answer and not unknown:
         grade.needs_manual_grade = False
     elif grade.manual_score is None or (before and before != version):
         grade.needs_manual_grade = True
-    comment.auto_comment = f"To be marked by a person, version {version}." if answer else "No answer."
+    where = "No text in the notebook, but files beside it. " if beside else ""
+    waits = f"{where}To be marked by a person, version {version}."
+    comment.auto_comment = waits if answer or beside else "No answer."
 
 
 def _version(answer: str) -> str:

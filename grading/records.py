@@ -22,7 +22,9 @@ class Record:
 
     `fingerprint` is of all that decides the marks: file, hidden checks, seed, limits. `unreadable` says why a
     submission could not be read, `stranger` that nothing of this homework was in it. `answers` holds the
-    texts for a person to mark, `code` the student's own cells. `locked` is false for a run without a sandbox.
+    texts for a person to mark, `others` the files beside the notebook, in which a text may be, `code` the
+    student's own cells. `doubt` says why the files may not be those of one person. `locked` is false for a
+    run without a sandbox.
     """
 
     student: str
@@ -35,20 +37,17 @@ class Record:
     stranger: bool = False
     notes: list[str] = field(default_factory=list)
     answers: dict[str, str] = field(default_factory=dict)
+    others: list[str] = field(default_factory=list)
     code: list[str] = field(default_factory=list)
     seconds: float = 0.0
     memory: int = 0
     seed: int = 0
+    doubt: str = ""
     locked: bool = True
 
     def is_open(self, mark: Mark) -> bool:
         """Whether nobody knows what an exercise is worth: its run failed, or it is another notebook."""
         return mark.status in FAILED or self.stranger
-
-    @property
-    def to_look_at(self) -> bool:
-        """Whether a person must look, because a mark is open."""
-        return any(self.is_open(mark) for mark in self.marks)
 
 
 class Records:

@@ -8,11 +8,12 @@ import html
 import io
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 import mistune
 
+from grading.collect import some
 from grading.gradebook import Manual
 from grading.marking import Mark
 from grading.notebooks import Release, Task
@@ -63,7 +64,8 @@ def points_of(record: Record, task: Task, given: Given) -> float | None:
         return manual.points
     mark = _mark(record, task)
     if mark is None:
-        return None if record.unreadable or record.stranger or record.answers.get(task.grade_id) else 0.0
+        unknown = record.unreadable or record.stranger or record.others
+        return None if unknown or record.answers.get(task.grade_id) else 0.0
     return None if record.is_open(mark) else float(mark.earned)
 
 
@@ -77,7 +79,7 @@ def status_of(record: Record, task: Task, given: Given) -> str:
         return mark.status
     if record.unreadable:
         return "unreadable"
-    return "to mark" if record.answers.get(task.grade_id) else "missing"
+    return "to mark" if record.answers.get(task.grade_id) or record.others else "missing"
 
 
 def _mark(record: Record, task: Task) -> Mark | None:
@@ -98,8 +100,13 @@ def inert(text: str) -> str:
     return f"'{text}" if text[:1] in ("=", "+", "-", "@", "|", "%") else text
 
 
-def table(release: Release, records: Iterable[Record], given: Given) -> str:
-    """The marks as CSV. Points stand only where they were earned or lost; the rest is a word, not a zero."""
+def table(
+    release: Release, records: Iterable[Record], given: Given, gone: Collection[str] = frozenset()
+) -> str:
+    """The marks as CSV. Points stand only where they were earned or lost; the rest is a word, not a zero.
+
+    `gone` are the students of whom there was nothing among the submissions of the last run.
+    """
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     names = [task.function or task.cell for task in release.tasks]
@@ -114,8 +121,9 @@ def table(release: Release, records: Iterable[Record], given: Given) -> str:
         open_ones = [n for n, value in zip(names, points, strict=True) if value is None]
         total = "" if open_ones else number(sum(value for value in points if value is not None))
         out_of = number(sum(task.points for task in release.tasks))
-        look = f"{', '.join(open_ones)}: no mark yet" if open_ones else ""
-        writer.writerow([record.student, inert(record.name), *cells, total, out_of, look])
+        look = [f"{', '.join(open_ones)}: no mark yet"] if open_ones else []
+        look += _doubts(release, record, given, gone)
+        writer.writerow([record.student, inert(record.name), *cells, total, out_of, inert("; ".join(look))])
     return out.getvalue()
 
 
@@ -151,6 +159,8 @@ def feedback(release: Release, record: Record, given: Given) -> str:
                 parts.append(
                     f"<p>What was said with inputs that you can see:</p><pre>{_text(mark.detail)}</pre>"
                 )
+        if status == "to mark" and task.grade_id not in record.answers:
+            parts.append("<p>There is no text in the notebook. A person looks at the files beside it.</p>")
         if status == "missing" and mark is None:
             parts.append(
                 "<p>The cell for the answer is empty or unchanged, and no text stands beside it.</p>"
@@ -196,7 +206,13 @@ def _ink(status: str) -> str:
 # --- the class --------------------------------------------------------------------------------------------
 
 
-def overview(release: Release, records: list[Record], given: Given, facts: dict[str, str]) -> str:
+def overview(
+    release: Release,
+    records: list[Record],
+    given: Given,
+    facts: dict[str, str],
+    gone: Collection[str] = frozenset(),
+) -> str:
     """The page for the instructor: distributions, statuses, who is to be looked at, who wrote the same."""
     parts = [f"<h1>{_text(release.homework)}: {len(records)} submissions</h1>"]
     if not all(record.locked for record in records):
@@ -207,18 +223,22 @@ def overview(release: Release, records: list[Record], given: Given, facts: dict[
         parts.append(f'<p class="warning"><strong>Run with --unsafe.</strong> {said}</p>')
     totals = [sum(p for t in release.tasks if (p := points_of(r, t, given)) is not None) for r in records]
     parts += ["<h2>Marks of each exercise</h2>", _bars(release, records, given)]
-    settled = [total for record, total in zip(records, totals, strict=True) if not record.to_look_at]
-    parts.append(f"<h2>Points so far of the {len(settled)} whose runs all came to a result</h2>")
+    code = [task for task in release.tasks if task.function]
+    settled = [
+        total
+        for record, total in zip(records, totals, strict=True)
+        if all(points_of(record, task, given) is not None for task in code)
+    ]
+    parts.append(f"<h2>Points so far of the {len(settled)} whose code is all marked</h2>")
     parts.append(_histogram(settled, sum(task.points for task in release.tasks)))
-    look = [r for r in records if r.to_look_at]
+    look = {r.student: why for r in records if (why := _why(release, r, given, gone))}
     parts.append("<h2>To look at</h2>")
     if look:
-        lines = "".join(f"<li>{_link(r)}: {_why(r)}</li>" for r in look)
-        parts.append(
-            f"<p>These runs came to no mark: nobody knows what the code is worth.</p><ul>{lines}</ul>"
-        )
+        lines = "".join(f"<li>{_link(r)}: {look[r.student]}</li>" for r in records if r.student in look)
+        said = "Where a run came to no mark, nobody knows yet what the code is worth."
+        parts.append(f"<p>{said}</p><ul>{lines}</ul>")
     else:
-        parts.append("<p>Every run came to a result.</p>")
+        parts.append("<p>Nobody: all code is marked.</p>")
     parts.append("<h2>Nearly the same</h2>")
     groups = alike({record.student: record.code for record in records})
     names = {record.student: record for record in records}
@@ -248,15 +268,35 @@ def _link(record: Record) -> str:
     return f'<a href="feedback/{record.student}.html">{_text(record.name)}</a>'
 
 
-def _why(record: Record) -> str:
-    if record.unreadable:
-        return _text(record.unreadable)
-    if record.stranger:
-        return "Nothing of this homework was in the notebook."
-    failed = [mark for mark in record.marks if record.is_open(mark)]
+def _why(release: Release, record: Record, given: Given, gone: Collection[str]) -> str:
+    """Why a person must look at a submission, beside the texts that they mark anyway; empty where not."""
+    reasons = [_text(doubt) for doubt in _doubts(release, record, given, gone)]
+    waiting = [task for task in release.tasks if points_of(record, task, given) is None]
+    if waiting and record.unreadable:
+        return "; ".join([_text(record.unreadable), *reasons])
+    if waiting and record.stranger:
+        return "; ".join(["Nothing of this homework was in the notebook.", *reasons])
+    runs = [(task, mark) for task in waiting if (mark := _mark(record, task))]
     return "; ".join(
-        f"{_text(mark.grade_id.removeprefix('check_'))} {_badge(mark.status)}" for mark in failed
+        [*(f"{_text(task.function or task.cell)} {_badge(m.status)}" for task, m in runs), *reasons]
     )
+
+
+def _doubts(release: Release, record: Record, given: Given, gone: Collection[str]) -> list[str]:
+    """What is not certain of a submission that came to a result."""
+    doubts = [record.doubt] if record.doubt else []
+    beside = [
+        task.cell
+        for task in release.tasks
+        if not task.function
+        and not record.answers.get(task.grade_id)
+        and points_of(record, task, given) is None
+    ]
+    if beside and record.others:
+        doubts.append(f"{', '.join(beside)}: no text in the notebook, but maybe in {some(record.others)}")
+    if record.student in gone:
+        doubts.append("no longer among the submissions; the marks are those of before")
+    return doubts
 
 
 def _bars(release: Release, records: list[Record], given: Given) -> str:
@@ -317,11 +357,16 @@ def _svg(width: int, height: int, spoken: str, drawn: list[str]) -> str:
 
 
 def write_all(
-    folder: Path, release: Release, records: dict[str, Record], given: Given, facts: dict[str, str]
+    folder: Path,
+    release: Release,
+    records: dict[str, Record],
+    given: Given,
+    facts: dict[str, str],
+    gone: Collection[str],
 ) -> None:
     """Write marks.csv, overview.html and feedback/ of a homework."""
     ordered = sorted(records.values(), key=lambda record: (record.name.casefold(), record.student))
-    write(folder / "marks.csv", table(release, ordered, given))
+    write(folder / "marks.csv", table(release, ordered, given, gone))
     for record in ordered:
         write(folder / "feedback" / f"{record.student}.html", feedback(release, record, given))
-    write(folder / "overview.html", overview(release, ordered, given, facts))
+    write(folder / "overview.html", overview(release, ordered, given, facts, gone))

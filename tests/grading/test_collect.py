@@ -31,6 +31,16 @@ from tests.grading.submissions import STEM, dumped, solved, write, zipped
         ("jane/optimal_discriminator/optimal_discriminator.ipynb", "jane"),
         ("jane.zip", "jane"),
         ("jane.ipynb.txt", "jane"),
+        ("jane.doe.ipynb", "jane.doe"),
+        ("jane.doe/hw.ipynb", "jane.doe"),
+        ("jane_doe.docx", "jane doe"),
+        ("jane_doe.HEIC", "jane doe"),
+        ("jane_doe.7z", "jane doe"),
+        ("Ju\u0308rgen Mu\u0308ller.ipynb", "Jürgen Müller"),
+        ("Mu\u0308ller/hw.ipynb", "Müller"),
+        ("Mu\u0308ller_1_assignsubmission_file_/hw.ipynb", "Müller_1"),
+        ("Müller_1_assignsubmission_file_/hw.ipynb", "Müller_1"),
+        ("Ann_1_assignsubmission_onlinetext.html", "Ann_1"),
         ("optimal_discriminator.ipynb", "optimal discriminator"),
         ("optimal_discriminator (1).ipynb", "optimal discriminator (1)"),
     ],
@@ -47,10 +57,16 @@ def test_long_names_take_no_time(part):
 
 
 def test_files_that_bear_no_name_are_never_taken_for_one_student(tmp_path):
-    for name in ("optimal_discriminator.ipynb", "optimal_discriminator (1).ipynb"):
+    for name in (
+        "optimal_discriminator.ipynb",
+        "optimal_discriminator (1).ipynb",
+        "Copy of optimal_discriminator.ipynb",
+        "Copy of Copy of optimal_discriminator (2).ipynb",
+        "Kopie von optimal-discriminator.ipynb",
+    ):
         write(tmp_path / name, solved())
     handed = collect.collect(tmp_path, STEM)
-    assert len(handed) == 2
+    assert len(handed) == 5
     assert all("does not say whose it is" in student.notes[0] for student in handed)
 
 
@@ -177,3 +193,121 @@ def test_nothing_is_unpacked_to_disk(tmp_path, monkeypatch):
     (handed,) = collect.collect(tmp_path / "in", STEM)
     assert [file.path for file in handed.files] == ["ann.zip!ok.ipynb"]
     assert sorted(Path(tmp_path).rglob("*")) == [tmp_path / "in", tmp_path / "in" / "ann.zip"]
+
+
+MOODLE_FOLDERS = [
+    f"{name}_{number}_assignsubmission_file_" for number, name in enumerate(["Ann", "Bob", "Cy"])
+]
+
+
+def packed(folder, prefix, names):
+    """Notebooks in a folder, or in a zip file where the prefix is the name of one."""
+    if prefix.endswith(".zip"):
+        members = dict.fromkeys(names, dumped())
+        (folder / prefix).write_bytes(zipped(members))
+        return
+    for name in names:
+        write(folder / prefix / name, solved())
+
+
+@pytest.mark.parametrize("wrapper", ["Homework 1", "Homework 1/all", "Homework 1.zip"])
+def test_a_folder_around_the_whole_class_is_no_student(tmp_path, wrapper):
+    names = [*(f"{one}/hw.ipynb" for one in MOODLE_FOLDERS), "dora.ipynb", "doe_22_33_hw.ipynb"]
+    packed(tmp_path, wrapper, names)
+    assert [h.student for h in collect.collect(tmp_path, STEM)] == [
+        "ann-0",
+        "bob-1",
+        "cy-2",
+        "doe-22",
+        "dora",
+    ]
+
+
+def test_files_that_bear_no_name_are_different_people_in_a_folder_around_the_class_too(tmp_path):
+    names = [f"all/{STEM}.ipynb", f"all/{STEM} (1).ipynb"]
+    packed(tmp_path, "in", names)
+    packed(tmp_path, "class.zip", names)
+    for source in (tmp_path / "in", tmp_path / "class.zip"):
+        assert len(collect.collect(source, STEM)) == 2
+
+
+def test_folders_without_end_in_a_zip_file_take_no_time(tmp_path):
+    ends = [f"{one}/hw.ipynb" for one in MOODLE_FOLDERS]
+    deep = ["a/" * 10_000 + end for end in ends]
+    steps = ["a/" * depth + end for depth in range(1, 1200) for end in ends[:2]]
+    for name, members in (("deep", deep), ("steps", steps)):
+        (tmp_path / f"{name}.zip").write_bytes(zipped(dict.fromkeys(members, b"{}")))
+    begun = time.process_time()
+    handed = collect.collect(tmp_path, STEM)
+    assert time.process_time() - begun < 10
+    assert {"ann-0", "bob-1", "deep"} <= {h.student for h in handed}
+
+
+@pytest.mark.parametrize("late", ["late", "late/section A", "section B.zip"])
+def test_people_in_a_folder_beside_the_others_are_found(tmp_path, late):
+    packed(tmp_path, ".", [f"{MOODLE_FOLDERS[0]}/hw.ipynb", "dora.ipynb"])
+    packed(tmp_path, late, [f"{MOODLE_FOLDERS[1]}/hw.ipynb", f"{MOODLE_FOLDERS[2]}/hw.ipynb", "ed.ipynb"])
+    handed = collect.collect(tmp_path, STEM)
+    assert [h.student for h in handed] == ["ann-0", "bob-1", "cy-2", "dora", "ed"]
+    assert {len(h.files) for h in handed} == {1}
+
+
+def test_one_late_student_of_a_platform_is_found_and_an_empty_or_linked_folder_is_told(tmp_path):
+    packed(tmp_path, ".", ["dora.ipynb", f"late/{MOODLE_FOLDERS[0]}/hw.ipynb"])
+    (tmp_path / "late" / MOODLE_FOLDERS[1] / "empty").mkdir(parents=True)
+    (tmp_path / "late" / MOODLE_FOLDERS[2]).symlink_to(tmp_path)
+    handed = {h.student: h for h in collect.collect(tmp_path, STEM)}
+    assert list(handed) == ["ann-0", "bob-1", "cy-2", "dora"]
+    assert handed["bob-1"].files[0].problem == "The folder is empty."
+    assert "links are not followed" in handed["cy-2"].files[0].problem
+
+
+def test_sections_in_the_zip_file_of_a_class_are_opened(tmp_path, release):
+    section = zipped({f"{one}/hw.ipynb": dumped() for one in MOODLE_FOLDERS[1:]})
+    path = tmp_path / "class.zip"
+    path.write_bytes(zipped({f"all/{MOODLE_FOLDERS[0]}/hw.ipynb": dumped(), "all/section B.zip": section}))
+    handed = collect.collect(path, STEM)
+    assert [h.student for h in handed] == ["ann-0", "bob-1", "cy-2"]
+    assert all(read(h, release).found for h in handed)
+
+
+def test_a_students_own_folders_stay_one_student(tmp_path):
+    packed(tmp_path, "jane", [f"{STEM}.ipynb", f"{STEM} (1).ipynb"])
+    packed(tmp_path, "bob", [f"{STEM}/{STEM}.ipynb", f"{STEM}/old/run_1_2_x.ipynb"])
+    packed(tmp_path, MOODLE_FOLDERS[0], ["a.ipynb", "b.ipynb", "cy_1_2_hw.ipynb", "doe_3_4_hw.ipynb"])
+    handed = collect.collect(tmp_path, STEM)
+    assert [h.student for h in handed] == ["ann-0", "bob", "jane"]
+    assert [len(h.files) for h in handed] == [4, 2, 2]
+    assert [bool(h.doubt) for h in handed] == [False, True, False]
+
+
+@pytest.mark.parametrize("late", ["late", "late.zip"])
+def test_where_people_cannot_be_told_from_drafts_a_person_is_to_look(tmp_path, late):
+    packed(tmp_path, ".", ["dora.ipynb"])
+    packed(tmp_path, late, ["work/ann.ipynb", "work/bob.ipynb"])
+    dora, unclear = collect.collect(tmp_path, STEM)
+    assert dora.doubt == ""
+    assert unclear.doubt == "The notebooks in “late” may be of several people; one of them was marked."
+
+
+def test_whatever_comes_with_a_notebook_and_is_not_looked_at_is_named(tmp_path):
+    write(tmp_path / "ann" / "hw.ipynb", solved())
+    (tmp_path / "ann" / "photo.jpg").write_bytes(b"x")
+    (tmp_path / "ann" / "pages.zip").write_bytes(b"PK broken")
+    (handed,) = collect.collect(tmp_path, STEM)
+    assert handed.others == ("ann/pages.zip", "ann/photo.jpg")
+    assert handed.notes == ("Not looked at: ann/pages.zip, ann/photo.jpg.",)
+
+
+def test_one_student_in_two_kinds_of_letters_and_of_files_is_one(tmp_path):
+    for name in ("Mu\u0308ller.ipynb", "Müller (1).ipynb", "jane_doe.docx", "jane_doe.ipynb"):
+        write(tmp_path / name, solved())
+    jane, mueller = collect.collect(tmp_path, STEM)
+    assert (jane.name, jane.others) == ("jane doe", ("jane_doe.docx",))
+    assert (mueller.name, len(mueller.files)) == ("Müller", 2)
+
+
+def test_a_students_folder_that_begins_with_the_homeworks_name_says_whose_it_is(tmp_path):
+    write(tmp_path / "optimal_discriminator_jane" / "hw.ipynb", solved())
+    (handed,) = collect.collect(tmp_path, STEM)
+    assert handed.notes == ()

@@ -7,17 +7,21 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from nbgrader.api import Gradebook
 
+from grading import grade as grade_module
+from grading import gradebook, marking
 from grading import records as storage
 from grading.__main__ import main
 from grading.grade import grade
 from grading.records import Records
 from tests.grading.conftest import fingerprints, left_running
 from tests.grading.submissions import RATIO, STEM, put, solved, write
+from tests.grading.test_report import record_of
 from tools import project
 
 pytestmark = pytest.mark.xdist_group("grading")
@@ -115,8 +119,17 @@ def test_grading_goes_on_where_it_was_killed_and_later_runs_change_nothing(inter
     # Another seed: other inputs, the same marks, and nobody forgotten who is no longer in the folder.
     (folder / "bob.ipynb").unlink()
     again(folder, results, seed=77)
-    assert rows(results).keys() == {"ann", "bob", "cleo", "dan"}
-    assert rows(results)["ann"]["density_ratio"] == "2"
+    marks = rows(results)
+    assert marks.keys() == {"ann", "bob", "cleo", "dan"}
+    assert marks["ann"]["density_ratio"] == "2"
+    told = [student for student in marks if "no longer among the subm" in marks[student]["to_look_at"]]
+    assert told == ["bob"]
+
+    # Who is really gone goes with the record.
+    (results / STEM / "records" / "bob.json").unlink()
+    assert again(folder, results, resume=True).fresh == 0
+    assert rows(results).keys() == {"ann", "cleo", "dan"}
+    assert ">bob<" not in (results / STEM / "overview.html").read_text(encoding="utf-8")
 
 
 def test_two_graders_do_not_work_in_one_folder(tmp_path):
@@ -143,17 +156,13 @@ def test_a_write_that_breaks_off_leaves_the_old_file(tmp_path, monkeypatch):
 
 
 def test_a_fault_of_a_check_is_nobodys_zero(tmp_path, sandbox, monkeypatch):
-    from dataclasses import replace
-
-    from grading import grade as grading_module
-
-    checks = grading_module.marking.exercises(STEM)
+    checks = grade_module.marking.exercises(STEM)
 
     def broken(call, rng):
         raise ZeroDivisionError("our own")
 
     monkeypatch.setattr(
-        grading_module.marking, "exercises", lambda name: [replace(checks[0], check=broken), *checks[1:]]
+        grade_module.marking, "exercises", lambda name: [replace(checks[0], check=broken), *checks[1:]]
     )
     folder, results = tmp_path / "in", tmp_path / "out"
     write(folder / "ann.ipynb", solved())
@@ -216,3 +225,42 @@ def test_without_a_sandbox_it_refuses_and_unsafe_is_written_into_the_report(tmp_
     overview = (results / STEM / "overview.html").read_text(encoding="utf-8")
     assert "Run with --unsafe." in overview
     assert json.loads((results / STEM / "records" / "ann.json").read_text())["locked"] is False
+
+
+def test_a_text_beside_the_notebook_waits_once_for_each_version_of_it(tmp_path, release):
+    def enter(*others):
+        record = record_of(answers={}, others=list(others))
+        return gradebook.update(tmp_path, release, [record])
+
+    enter()
+    assert not needs_marking(tmp_path, "ann")
+    enter("a.pdf")
+    assert needs_marking(tmp_path, "ann")
+    with Gradebook(f"sqlite:///{tmp_path / 'gradebook.db'}") as book:
+        mark = book.find_grade("minimal_risk", STEM, STEM, "ann")
+        mark.manual_score, mark.needs_manual_grade = 2, False
+        book.db.commit()
+    assert enter("a.pdf")["ann", "minimal_risk"].points == 2
+    assert not needs_marking(tmp_path, "ann")
+    enter("a.pdf", "b.pdf")
+    assert needs_marking(tmp_path, "ann")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (
+            lambda checks: [replace(checks[0], points=9), *checks[1:]],
+            "9 points .*, 3 in the release",
+        ),
+        (lambda checks: checks[1:], "no points in the check, 3 in the release"),
+        (lambda checks: [*checks, replace(checks[0], grade_id="new")], "new: 3 points .*, no in the release"),
+    ],
+)
+def test_checks_that_are_not_those_of_the_release_are_refused(tmp_path, monkeypatch, change, said):
+    checks = change(marking.exercises(STEM))
+    monkeypatch.setattr(marking, "exercises", lambda homework: checks)
+    monkeypatch.setattr(grade_module, "collect", lambda *source: pytest.fail("it went on"))
+    with pytest.raises(ValueError, match=f"do not agree .*: .*{said}"):
+        again(tmp_path / "in", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
