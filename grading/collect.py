@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import takewhile
 from pathlib import Path, PurePosixPath
 from typing import IO
 
@@ -434,7 +435,18 @@ def _handed(key: str, entries: list[_Found], homework: str) -> Handed:
     doubt = ""
     if len({"" if name == key or _is_nameless(name, homework) else name for name in names}) > 1:
         doubt = f"The notebooks in “{shown}” may be of several people; one of them was marked."
+    wrappers = {_wrapper(file.path) for file in files}
+    if len(wrappers) > 1:
+        doubt = f"Files in {some(sorted(filter(None, wrappers)))} bear the platform's name of “{shown}”, too."
     return Handed(slug(key), shown, tuple(chosen), tuple(notes), tuple(others), doubt)
+
+
+def _wrapper(path: str) -> str:
+    """The folders and zip files around one that a platform named: anybody may have made them."""
+    parts = re.split("[/!]", path)
+    if not any(map(_on_platform, parts)):
+        return ""
+    return "/".join(takewhile(lambda part: not _on_platform(part), parts))
 
 
 def _is_notebook(path: str) -> bool:

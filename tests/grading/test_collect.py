@@ -311,3 +311,11 @@ def test_a_students_folder_that_begins_with_the_homeworks_name_says_whose_it_is(
     write(tmp_path / "optimal_discriminator_jane" / "hw.ipynb", solved())
     (handed,) = collect.collect(tmp_path, STEM)
     assert handed.notes == ()
+
+
+def test_a_zip_file_that_bears_somebody_elses_name_inside_does_not_pass_for_theirs_unseen(tmp_path):
+    packed(tmp_path, ".", [f"{MOODLE_FOLDERS[0]}/hw.ipynb", f"{MOODLE_FOLDERS[1]}/hw.ipynb"])
+    packed(tmp_path, "mallory.zip", [f"{MOODLE_FOLDERS[0]}/hw.ipynb"])
+    ann, bob = collect.collect(tmp_path, STEM)
+    assert "mallory.zip" in ann.doubt
+    assert bob.doubt == ""
