@@ -5,7 +5,7 @@ What was done to make sense of it is told in notes; what makes no sense becomes 
 
 import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -266,17 +266,25 @@ def align(path: str, cells: list[Cell], release: Release, notes: list[str]) -> S
     ours = set(released) - set(solved_in) - set(texts)
     sources = {_squeezed(released[name].source) for name in ours}
 
+    again = {cell.grade_id: cell for cell in release.given()}
+
     stripped = not any(cell.grade_id in released for cell in cells)
     changed, own = [], []
+    restored: dict[int, Cell] = {}
     for cell in cells:
         if cell.kind == "code":
             solves = any(name in functions for name in defines(cell.source))
-            if cell.grade_id in ours and not solves:
-                if _squeezed(cell.source) != _squeezed(released[cell.grade_id].source):
-                    changed.append(cell.number)
-            elif _squeezed(cell.source) in sources or ("def visible_checks(" in cell.source and not solves):
-                pass  # given code that lost its metadata
-            elif cell.source.strip():
+            marked = cell.grade_id in ours
+            if marked and not solves and _squeezed(cell.source) != _squeezed(released[cell.grade_id].source):
+                changed.append(cell.number)
+            if _squeezed(cell.source) in sources:
+                continue
+            if not solves and (marked or "def visible_checks(" in cell.source):
+                if cell.grade_id in again:
+                    restored[cell.number] = again[cell.grade_id]
+                # What was written into a given cell runs as a cell of the student's own.
+                cell = replace(cell, source=_without(cell.source, ours, released), grade_id=None)
+            if cell.source.strip():
                 own.append(cell)
     if changed:
         notes.append(f"Given code was changed in cell {_numbers(changed)} and restored.")
@@ -313,10 +321,27 @@ def align(path: str, cells: list[Cell], release: Release, notes: list[str]) -> S
             steps += waiting
             waiting = []
         steps.append(cell)
+        if cell.number in restored:
+            steps.append(restored[cell.number])
         waiting += [name for name in place[index] if last[name] == index]
     tasks = [task.grade_id for task in solved_in.values()]
     steps += waiting + [name for name in tasks if name not in last]
     return Submission(path, tuple(steps), answers, tuple(readable_note(n) for n in notes), found)
+
+
+def _without(source: str, names: set[str], released: dict[str | None, Cell]) -> str:
+    """What a student wrote around given code; the lines of that are left blank, so the others keep theirs."""
+    lines = source.split("\n")
+    for name in sorted(names):
+        given = "\n".join(line.rstrip() for line in released[name].source.strip("\n").split("\n"))
+        before, found, _ = ("\n" + "\n".join(line.rstrip() for line in lines) + "\n").partition(
+            f"\n{given}\n"
+        )
+        if found:
+            first = before.count("\n")
+            count = given.count("\n") + 1
+            lines[first : first + count] = [""] * count
+    return "\n".join(lines)
 
 
 def readable_note(note: str) -> str:

@@ -288,6 +288,7 @@ BROKEN = [
     notebook_kind("given_code_deleted", lambda n: _remove(n, "setup", "check_density_ratio")),
     notebook_kind("checks_changed", lambda n: put(n, "check_density_ratio", "visible_checks = None\nraise SystemExit")),
     notebook_kind("setup_changed", lambda n: put(n, "setup", "import numpy as torch")),
+    notebook_kind("given_code_with_an_import", lambda n: (put(n, "setup", "import math\n" + "".join(cell(n, "setup")["source"])), put(n, "density_ratio", RATIO + "return math.exp(0) * np.exp(logits) * (1 / prior - 1)"))),
     notebook_kind("all_in_one_cell", _one_cell),
     notebook_kind("damaged_cells", lambda n: n["cells"].extend([None, 3, {"cell_type": "code"}, {"source": ["x", 4]}])),
     function_kind("endless_recursion", "density_ratio", RATIO + "return density_ratio(logits, prior)", "raised"),
