@@ -272,7 +272,8 @@ def align(path: str, cells: list[Cell], release: Release, notes: list[str]) -> S
     changed, own = [], []
     restored: dict[int, Cell] = {}
     for cell in cells:
-        if cell.kind == "code":
+        # The cell for a text may have become a code cell; only what defines something is code then.
+        if cell.kind == "code" and (cell.grade_id not in texts or defines(cell.source)):
             solves = any(name in functions for name in defines(cell.source))
             marked = cell.grade_id in ours
             if marked and not solves and _squeezed(cell.source) != _squeezed(released[cell.grade_id].source):
@@ -370,8 +371,8 @@ def _answers(
 ) -> dict[str, Cell]:
     """What was written for each text: in its cell, or in cells of the student's own beside it.
 
-    A cell of theirs belongs to the question that it follows. A notebook whose cells lost their marks is told
-    by the questions' words.
+    A cell of theirs belongs to the question that it follows, and so does what they wrote between the lines of
+    the question's own cell. A notebook whose cells lost their marks is told by the questions' words.
     """
     given = {_squeezed(cell.source) for cell in release.cells if cell.kind == "markdown"}
     questions = {
@@ -379,12 +380,18 @@ def _answers(
         for before, cell in pairwise(release.cells)
         if cell.grade_id in texts
     }
+    begins = {text.split("\n")[0]: (name, text) for text, name in questions.items()}
     blank: dict[str, Cell] = {}
     parts: dict[str, list[Cell]] = {name: [] for name in texts}
     current = None
     for cell in cells:
         if cell.kind == "code":
-            continue
+            if cell.grade_id not in texts:
+                continue
+            source, attachments = _with_pictures_attached(cell.source, cell.attachments)
+            cell = replace(cell, kind="markdown", source=source, attachments=attachments)
+            if not _is_blank(cell, released):
+                notes.append(f"Cell {cell.number} is a code cell; it was read as text.")
         text = _squeezed(cell.source)
         if cell.grade_id in texts:
             current = cell.grade_id
@@ -396,6 +403,11 @@ def _answers(
         elif text in given and not cell.attachments:
             # An untouched answer cell without its mark changes nothing, any other given text ends the answer.
             current = current if current and text == _squeezed(released[current].source) else None
+        elif text and text.split("\n")[0] in begins:
+            current, question = begins[text.split("\n")[0]]
+            written = _between(cell.source, question)
+            if written or cell.attachments:
+                parts[current].append(replace(cell, source=written))
         elif current and (text or cell.attachments):
             parts[current].append(cell)
     answers = {}
@@ -412,6 +424,16 @@ def _answers(
             notes.append(f"Cell {numbers}: what is written there was joined to the answer to “{task.title}”.")
         answers[name] = _joined(parts[name], name)
     return answers
+
+
+def _between(source: str, question: str) -> str:
+    """What a student wrote between or below the lines of a question, or at the end of one of them."""
+    asked, own = question.split("\n"), []
+    for line in source.strip().split("\n"):
+        if asked and line.rstrip().startswith(asked[0]):
+            line = line.rstrip().removeprefix(asked.pop(0))
+        own.append(line)
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(own)).strip()
 
 
 def _joined(parts: list[Cell], name: str) -> Cell:
