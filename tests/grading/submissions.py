@@ -293,6 +293,11 @@ BROKEN = [
     notebook_kind("damaged_cells", lambda n: n["cells"].extend([None, 3, {"cell_type": "code"}, {"source": ["x", 4]}])),
     function_kind("endless_recursion", "density_ratio", RATIO + "return density_ratio(logits, prior)", "raised"),
     added_kind("failing_cell", "from google.colab import drive\ndrive.mount('/content/drive')\n"),
+    notebook_kind(
+        "only_on_colab",
+        lambda n: (add_before(n, "density_ratio", "from google.colab import drive; drive.mount('/x')\nhalf = 1 / 2\ntable = open('/x/data')\nimport math"), put(n, "density_ratio", "import seaborn_ as sns\nsns.set_theme()\n" + RATIO + "return math.exp(0) * np.exp(logits) * (1 / prior - 1)"), put(n, "smoothed_optimum", "def smoothed_optimum(*values):\n    return table")),
+        smoothed_optimum="raised",
+    ),
     function_kind("cell_stops_after_the_function", "density_ratio", RATIO + "return np.exp(logits) * (1 / prior - 1)\n1 / 0", "ok"),
     Kind("two_files", _two_files, {"density_ratio": "wrong"}),
     Kind("newest_damaged", _newest_damaged),
