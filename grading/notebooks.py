@@ -209,7 +209,9 @@ def _cells(notebook: dict[str, Any], notes: list[str]) -> list[Cell]:
         grade_id = about.get("grade_id") if isinstance(about, dict) else None
         attachments = entry.get("attachments")
         attachments = attachments if isinstance(attachments, dict) else {}
-        if kind != "code":
+        if kind == "code":
+            source = _dedented(source)
+        else:
             source, attachments = _with_pictures_attached(source, attachments)
         cells.append(
             Cell(
@@ -229,6 +231,12 @@ def _cells(notebook: dict[str, Any], notes: list[str]) -> list[Cell]:
     if sum(len(cell.source) for cell in cells) > 4 * MAX_CODE:
         raise Unreadable("It holds more text than a homework can.")
     return cells
+
+
+def _dedented(source: str) -> str:
+    """A cell without the indentation of its first line, which IPython takes from all of them."""
+    indent = source[: len(source) - len(source.lstrip())].rpartition("\n")[2]
+    return "\n".join(line.removeprefix(indent) for line in source.split("\n"))
 
 
 def _with_pictures_attached(source: str, attachments: dict[str, Any]) -> tuple[str, dict[str, Any]]:

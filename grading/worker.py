@@ -27,6 +27,7 @@ from grading.plain import kinds_of
 
 DETAIL = 500
 SHELL = re.compile(r"^(\s*)(?:[\w, ]+=\s*)?[!%?].*|^(\s*)[\w.]+\?\??\s*$")
+TIMED = re.compile(r"^(\s*)%time\s+(\S.*)$")
 # Cells of another language; what the other cell magics hold is Python.
 FOREIGN = re.compile(
     r"%%(bash|sh|script|html|HTML|javascript|js|latex|markdown|svg|writefile|perl|ruby|system|shell)\b"
@@ -143,7 +144,10 @@ def _bound(statement: ast.stmt) -> set[str]:
 
 
 def without_magics(source: str) -> tuple[str, list[str]]:
-    """The Python of a cell, and the lines taken out of it because they are for the shell or for IPython."""
+    """The Python of a cell, and the lines taken out of it because they are for the shell or for IPython.
+
+    Of `%time statement` the statement stays.
+    """
     ignored = []
     first = source.lstrip().split("\n", 1)[0]
     if first.startswith("%%"):
@@ -153,12 +157,16 @@ def without_magics(source: str) -> tuple[str, list[str]]:
         source = source.replace(first, "", 1)
     lines = source.split("\n")
     # Only where Python stumbles: a line of a longer expression may well begin with %.
-    for _ in lines:
+    for _ in range(2 * len(lines)):  # what was timed may be for the shell in its turn
         try:
             ast.parse("\n".join(lines))
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
             place = getattr(error, "lineno", None) or 0
-            magic = SHELL.match(lines[place - 1]) if 0 < place <= len(lines) else None
+            line = lines[place - 1] if 0 < place <= len(lines) else ""
+            timed, magic = TIMED.match(line), SHELL.match(line)
+            if timed:
+                lines[place - 1] = timed[1] + timed[2]
+                continue
             if magic is None:
                 break
             ignored.append(lines[place - 1].strip())

@@ -9,6 +9,7 @@ from grading.notebooks import read, read_release
 from tests.grading.submissions import (
     RATIO,
     STEM,
+    add_before,
     cell,
     put,
     released,
@@ -84,3 +85,24 @@ def test_a_changed_check_that_fails_costs_nothing(run):
     names, notes = run(notebook)
     assert names["marked"] == {"status": "ok"}
     assert any("Given code was changed" in said for said in notes)
+
+
+@pytest.mark.parametrize("stripped", [False, True])
+def test_a_cell_that_is_indented_as_a_whole_is_run(run, stripped):
+    notebook = solved()
+    lines = cell(notebook, "density_ratio")["source"].split("\n")
+    put(notebook, "density_ratio", " \n\n" + "\n".join(f"    {line}" for line in lines) + "\n\n# done")
+    if stripped:
+        for each in notebook["cells"]:
+            each["metadata"] = {}
+    names, _ = run(notebook)
+    assert names["marked"] == {"status": "ok"}
+
+
+def test_what_is_timed_is_run(run):
+    notebook = solved()
+    add_before(notebook, "density_ratio", "%time import math")
+    put(notebook, "density_ratio", USES)
+    names, notes = run(notebook)
+    assert names["marked"] == {"status": "ok"}
+    assert notes == ()

@@ -227,6 +227,9 @@ def test_lines_that_are_no_message_are_refused(line):
         ("np.exp?", "pass", ["np.exp?"]),
         ("%%time\nx = 1", "\nx = 1", ["%%time"]),
         ("%%bash\nrm -rf /", "", ["%%bash"]),
+        ("if x:\n    %time k = f(0)\n%time", "if x:\n    k = f(0)\npass", ["%time"]),
+        ("%time !ls", "pass", ["!ls"]),
+        ("%timeit k = f(0)", "pass", ["%timeit k = f(0)"]),
         ("x ===", "x ===", []),
     ],
 )
