@@ -5,7 +5,7 @@ What was done to make sense of it is told in notes; what makes no sense becomes 
 
 import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -209,7 +209,9 @@ def _cells(notebook: dict[str, Any], notes: list[str]) -> list[Cell]:
         grade_id = about.get("grade_id") if isinstance(about, dict) else None
         attachments = entry.get("attachments")
         attachments = attachments if isinstance(attachments, dict) else {}
-        if kind != "code":
+        if kind == "code":
+            source = _dedented(source)
+        else:
             source, attachments = _with_pictures_attached(source, attachments)
         cells.append(
             Cell(
@@ -229,6 +231,12 @@ def _cells(notebook: dict[str, Any], notes: list[str]) -> list[Cell]:
     if sum(len(cell.source) for cell in cells) > 4 * MAX_CODE:
         raise Unreadable("It holds more text than a homework can.")
     return cells
+
+
+def _dedented(source: str) -> str:
+    """A cell without the indentation of its first line, which IPython takes from all of them."""
+    indent = source[: len(source) - len(source.lstrip())].rpartition("\n")[2]
+    return "\n".join(line.removeprefix(indent) for line in source.split("\n"))
 
 
 def _with_pictures_attached(source: str, attachments: dict[str, Any]) -> tuple[str, dict[str, Any]]:
@@ -266,17 +274,26 @@ def align(path: str, cells: list[Cell], release: Release, notes: list[str]) -> S
     ours = set(released) - set(solved_in) - set(texts)
     sources = {_squeezed(released[name].source) for name in ours}
 
+    again = {cell.grade_id: cell for cell in release.given()}
+
     stripped = not any(cell.grade_id in released for cell in cells)
     changed, own = [], []
+    restored: dict[int, Cell] = {}
     for cell in cells:
-        if cell.kind == "code":
+        # The cell for a text may have become a code cell; only what defines something is code then.
+        if cell.kind == "code" and (cell.grade_id not in texts or defines(cell.source)):
             solves = any(name in functions for name in defines(cell.source))
-            if cell.grade_id in ours and not solves:
-                if _squeezed(cell.source) != _squeezed(released[cell.grade_id].source):
-                    changed.append(cell.number)
-            elif _squeezed(cell.source) in sources or ("def visible_checks(" in cell.source and not solves):
-                pass  # given code that lost its metadata
-            elif cell.source.strip():
+            marked = cell.grade_id in ours
+            if marked and not solves and _squeezed(cell.source) != _squeezed(released[cell.grade_id].source):
+                changed.append(cell.number)
+            if _squeezed(cell.source) in sources:
+                continue
+            if not solves and (marked or "def visible_checks(" in cell.source):
+                if cell.grade_id in again:
+                    restored[cell.number] = again[cell.grade_id]
+                # What was written into a given cell runs as a cell of the student's own.
+                cell = replace(cell, source=_without(cell.source, ours, released), grade_id=None)
+            if cell.source.strip():
                 own.append(cell)
     if changed:
         notes.append(f"Given code was changed in cell {_numbers(changed)} and restored.")
@@ -313,10 +330,27 @@ def align(path: str, cells: list[Cell], release: Release, notes: list[str]) -> S
             steps += waiting
             waiting = []
         steps.append(cell)
+        if cell.number in restored:
+            steps.append(restored[cell.number])
         waiting += [name for name in place[index] if last[name] == index]
     tasks = [task.grade_id for task in solved_in.values()]
     steps += waiting + [name for name in tasks if name not in last]
     return Submission(path, tuple(steps), answers, tuple(readable_note(n) for n in notes), found)
+
+
+def _without(source: str, names: set[str], released: dict[str | None, Cell]) -> str:
+    """What a student wrote around given code; the lines of that are left blank, so the others keep theirs."""
+    lines = source.split("\n")
+    for name in sorted(names):
+        given = "\n".join(line.rstrip() for line in released[name].source.strip("\n").split("\n"))
+        before, found, _ = ("\n" + "\n".join(line.rstrip() for line in lines) + "\n").partition(
+            f"\n{given}\n"
+        )
+        if found:
+            first = before.count("\n")
+            count = given.count("\n") + 1
+            lines[first : first + count] = [""] * count
+    return "\n".join(lines)
 
 
 def readable_note(note: str) -> str:
@@ -345,8 +379,8 @@ def _answers(
 ) -> dict[str, Cell]:
     """What was written for each text: in its cell, or in cells of the student's own beside it.
 
-    A cell of theirs belongs to the question that it follows. A notebook whose cells lost their marks is told
-    by the questions' words.
+    A cell of theirs belongs to the question that it follows, and so does what they wrote between the lines of
+    the question's own cell. A notebook whose cells lost their marks is told by the questions' words.
     """
     given = {_squeezed(cell.source) for cell in release.cells if cell.kind == "markdown"}
     questions = {
@@ -354,12 +388,18 @@ def _answers(
         for before, cell in pairwise(release.cells)
         if cell.grade_id in texts
     }
+    begins = {text.split("\n")[0]: (name, text) for text, name in questions.items()}
     blank: dict[str, Cell] = {}
     parts: dict[str, list[Cell]] = {name: [] for name in texts}
     current = None
     for cell in cells:
         if cell.kind == "code":
-            continue
+            if cell.grade_id not in texts:
+                continue
+            source, attachments = _with_pictures_attached(cell.source, cell.attachments)
+            cell = replace(cell, kind="markdown", source=source, attachments=attachments)
+            if not _is_blank(cell, released):
+                notes.append(f"Cell {cell.number} is a code cell; it was read as text.")
         text = _squeezed(cell.source)
         if cell.grade_id in texts:
             current = cell.grade_id
@@ -371,6 +411,11 @@ def _answers(
         elif text in given and not cell.attachments:
             # An untouched answer cell without its mark changes nothing, any other given text ends the answer.
             current = current if current and text == _squeezed(released[current].source) else None
+        elif text and text.split("\n")[0] in begins:
+            current, question = begins[text.split("\n")[0]]
+            written = _between(cell.source, question)
+            if written or cell.attachments:
+                parts[current].append(replace(cell, source=written))
         elif current and (text or cell.attachments):
             parts[current].append(cell)
     answers = {}
@@ -387,6 +432,16 @@ def _answers(
             notes.append(f"Cell {numbers}: what is written there was joined to the answer to “{task.title}”.")
         answers[name] = _joined(parts[name], name)
     return answers
+
+
+def _between(source: str, question: str) -> str:
+    """What a student wrote between or below the lines of a question, or at the end of one of them."""
+    asked, own = question.split("\n"), []
+    for line in source.strip().split("\n"):
+        if asked and line.rstrip().startswith(asked[0]):
+            line = line.rstrip().removeprefix(asked.pop(0))
+        own.append(line)
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(own)).strip()
 
 
 def _joined(parts: list[Cell], name: str) -> Cell:

@@ -15,7 +15,7 @@ from typing import Any
 
 from grading import marking
 from grading.marking import Mark
-from grading.notebooks import Cell, Release, Submission
+from grading.notebooks import Cell, Release, Submission, Task
 from grading.sandbox import Lost, Worker, Workplace
 from solutions.checks import CallFailed, Exercise
 
@@ -167,7 +167,7 @@ class _Run:
 
     def _execute(self, place: int, cell: Cell) -> None:
         try:
-            answer = self._ask({"run": self.python[place]}, self._share())
+            answer = self._run(place, cell, self._share())
         except Lost as lost:
             # In the next worker it comes before all hidden inputs. Only what it does there is told.
             if not self.seen_inputs:
@@ -182,6 +182,11 @@ class _Run:
             self.untold.add(place)
             status = "memory" if _is_memory(answer) else "raised"
             self.fates[place] = _Fate(status, f"{self._name(cell)} stopped.")
+
+    def _run(self, place: int, cell: Cell, seconds: float) -> dict[str, Any]:
+        """Have a cell executed; an error ends it only where it holds an exercise."""
+        to_end = not any(_holds(cell, task) for task in self.tasks.values())
+        return self._ask({"run": self.python[place], "to_end": to_end}, seconds)
 
     def _stop(self, place: int, cell: Cell, lost: Lost) -> None:
         self.stopped.add(place)
@@ -225,7 +230,7 @@ class _Run:
                     failed = answer.get("status") != "ok"
                     self.said[step] = _Fate("raised", *_error(answer)) if failed else None
             elif place not in self.stopped:
-                answer = self._ask({"run": self.python[place]}, share)
+                answer = self._run(place, step, share)
                 if place in self.untold and answer.get("status") != "ok":
                     self.untold.discard(place)
                     self.fates[place] = replace(self._fate(step, answer), status=self.fates[place].status)
@@ -236,7 +241,7 @@ class _Run:
             task = self.tasks[mark.grade_id]
             for place, step in enumerate(self.submission.steps):
                 fate = self.fates.get(place)
-                if fate and (step.grade_id == task.cell or f"def {task.function}(" in step.source):
+                if fate and _holds(step, task):
                     message = f"{fate.message} So there is no function `{task.function}`."
                     return replace(mark, status=fate.status, message=message, detail=fate.detail)
         if mark.grade_id in self.said:
@@ -259,13 +264,21 @@ class _Run:
         line = answer.get("line")
         at = f" in line {line}" if type(line) is int and 0 < line < 10**6 else ""
         status = "memory" if _is_memory(answer) else "raised"
-        return _Fate(status, f"{self._name(cell)} stopped{at} with {kind}.", detail)
+        if answer.get("went_on") is True:
+            message = f"{self._name(cell)} failed{at} with {kind}; the lines below were run all the same."
+        else:
+            message = f"{self._name(cell)} stopped{at} with {kind}."
+        return _Fate(status, message, detail)
 
     def _of_exercise(self, lost: Lost) -> str:
         if lost.status != "timeout":
             return str(lost)
         whole = f"the {self.place.seconds:.0f} seconds for the whole notebook"
         return f"It was still running when its share of {whole} was over."
+
+
+def _holds(cell: Cell, task: Task) -> bool:
+    return cell.grade_id == task.cell or f"def {task.function}(" in cell.source
 
 
 def _error(answer: dict[str, Any]) -> tuple[str, str]:

@@ -2,8 +2,9 @@
 
 Requests come as lines on standard input, answers leave as lines on standard output; see `grading.wire`.
 The first line holds the settings: `user` (to become, or None) and `limits` (of `resource`, by name).
-After it `{"read": source}` takes a cell apart, `{"run": source}` executes the Python of one, and
-`{"call": request}` is for `grading.adapter`. Every request has a `number`, which the answer repeats.
+After it `{"read": source}` takes a cell apart, `{"run": source}` executes the Python of one (past errors with
+`"to_end": true`), and `{"call": request}` is for `grading.adapter`. Every request has a `number`, which the
+answer repeats.
 
 All that the student's code can do to this module is to spoil its own answers: what is right is decided
 elsewhere.
@@ -26,10 +27,16 @@ from grading.plain import kinds_of
 
 DETAIL = 500
 SHELL = re.compile(r"^(\s*)(?:[\w, ]+=\s*)?[!%?].*|^(\s*)[\w.]+\?\??\s*$")
+TIMED = re.compile(r"^(\s*)%time\s+(\S.*)$")
 # Cells of another language; what the other cell magics hold is Python.
 FOREIGN = re.compile(
     r"%%(bash|sh|script|html|HTML|javascript|js|latex|markdown|svg|writefile|perl|ruby|system|shell)\b"
 )
+# What binds its names in a scope of its own.
+SCOPES = (
+    ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda,
+    ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp,
+)  # fmt: skip
 
 
 def main() -> None:
@@ -52,6 +59,7 @@ def main() -> None:
     for standard in (0, 1, 2):  # what the student prints goes nowhere, however much it is
         os.dup2(nothing, standard)
     module = _fresh_module()
+    lacking: dict[str, str] = {}
     own = os.getpid()
     _send(answers, settings["number"], {"status": "ready"})
     while line := requests.readline():
@@ -61,7 +69,7 @@ def main() -> None:
                 python, ignored = without_magics(request["read"])
                 answer = {"status": "ok", "python": python, "ignored": ignored}
             elif "run" in request:
-                answer = run(request["run"], module.__dict__)
+                answer = run(request["run"], module.__dict__, lacking, request.get("to_end", False))
             else:
                 answer = adapter.answer(module.__dict__, request["call"])
         except BaseException as error:
@@ -75,20 +83,71 @@ def main() -> None:
             _send(answers, request["number"], said)
 
 
-def run(source: str, namespace: dict[str, Any]) -> dict[str, Any]:
-    """Execute the Python of a cell, up to the first statement that fails.
+def run(source: str, namespace: dict[str, Any], lacking: dict[str, str], to_end: bool) -> dict[str, Any]:
+    """Execute the Python of a cell, statement by statement.
 
-    Answers `status`: `ok`, or `raised` with `kinds`, `detail` and `line`.
+    A failed import does not stop it, nor does the want of a name that a failed statement would have bound;
+    with `to_end`, no error does. `lacking` collects these names, each with the failure that it comes from.
+    Answers `status`: `ok`, or `raised` with `kinds`, `detail` and `line` of the first failure, and `went_on`:
+    whether there were statements below, and all were executed as well.
     """
     try:
-        exec(compile(source, "<cell>", "exec", dont_inherit=True), namespace)
+        statements = ast.parse(source).body
     except BaseException as error:
-        return {**_failure(error), "line": _line(error)}
-    return {"status": "ok"}
+        return {**_failure(error), "line": _line(error), "went_on": False}
+    futures = [s for s in statements if isinstance(s, ast.ImportFrom) and s.module == "__future__"]
+    first: dict[str, Any] = {}
+    for index, statement in enumerate(statements):
+        body = [*futures, statement] if statement not in futures else [statement]
+        try:
+            exec(compile(ast.Module(body, []), "<cell>", "exec", dont_inherit=True), namespace)
+        except BaseException as error:
+            failure = _failure(error)
+            cause = _cause(error, lacking)
+            if cause:
+                failure["detail"] += f"; an earlier line failed: {cause}"
+            goes_on = bool(cause) or isinstance(error, ImportError)
+            goes_on = goes_on or (
+                to_end and isinstance(error, Exception) and not isinstance(error, MemoryError)
+            )
+            below = statement is not statements[-1]
+            first = first or {**failure, "line": _line(error), "went_on": below}
+            cause = cause or ": ".join([*failure["kinds"][:1], failure["detail"]])[:200]
+            for missed in [statement] if goes_on else statements[index:]:
+                for name in _bound(missed):
+                    lacking.setdefault(name, cause)
+            if not goes_on:
+                return {**first, "went_on": False}
+    return first or {"status": "ok"}
+
+
+def _cause(error: BaseException, lacking: dict[str, str]) -> str:
+    """The failure for which there is no such name as a NameError asks for; empty where none is known."""
+    name = error.name if type(error) is NameError else None
+    return lacking.get(name, "") if type(name) is str else ""
+
+
+def _bound(statement: ast.stmt) -> set[str]:
+    """The names that a statement binds in the cell's own scope."""
+    names, left = set(), [statement]
+    while left:
+        node = left.pop()
+        if isinstance(node, SCOPES):
+            names |= {node.name} if hasattr(node, "name") else set()
+            continue
+        if isinstance(node, ast.alias):
+            names.add(node.asname or node.name.partition(".")[0])
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            names.add(node.id)
+        left += ast.iter_child_nodes(node)
+    return names
 
 
 def without_magics(source: str) -> tuple[str, list[str]]:
-    """The Python of a cell, and the lines taken out of it because they are for the shell or for IPython."""
+    """The Python of a cell, and the lines taken out of it because they are for the shell or for IPython.
+
+    Of `%time statement` the statement stays.
+    """
     ignored = []
     first = source.lstrip().split("\n", 1)[0]
     if first.startswith("%%"):
@@ -98,12 +157,16 @@ def without_magics(source: str) -> tuple[str, list[str]]:
         source = source.replace(first, "", 1)
     lines = source.split("\n")
     # Only where Python stumbles: a line of a longer expression may well begin with %.
-    for _ in lines:
+    for _ in range(2 * len(lines)):  # what was timed may be for the shell in its turn
         try:
             ast.parse("\n".join(lines))
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
             place = getattr(error, "lineno", None) or 0
-            magic = SHELL.match(lines[place - 1]) if 0 < place <= len(lines) else None
+            line = lines[place - 1] if 0 < place <= len(lines) else ""
+            timed, magic = TIMED.match(line), SHELL.match(line)
+            if timed:
+                lines[place - 1] = timed[1] + timed[2]
+                continue
             if magic is None:
                 break
             ignored.append(lines[place - 1].strip())

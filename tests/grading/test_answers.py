@@ -70,6 +70,53 @@ def test_an_answer_beside_an_untouched_cell_counts(answer, above):
     assert any("is taken for the answer" in said for said in notes)
 
 
+@pytest.mark.parametrize(
+    ("source", "read"),
+    [
+        ("By *convexity*.", "By *convexity*."),
+        (f"See ![p](data:image/png;base64,{PNG})", "See ![p](attachment:picture-1)"),
+        ("def h(p):\n    return p", "def h(p):\n    return p"),
+    ],
+    ids=["text", "picture", "code"],
+)
+def test_an_answer_in_a_cell_that_became_a_code_cell_counts(answer, source, read):
+    notebook = solved()
+    cell(notebook, TEXT).update(new_cell(source), metadata=cell(notebook, TEXT)["metadata"])
+    found, seen, notes, answered = answer(notebook)
+    assert answered
+    assert found.source == "".join(seen["source"]) == read
+    assert any("is a code cell; it was read as text" in said for said in notes)
+
+
+def test_an_untouched_cell_that_became_a_code_cell_is_no_answer_and_not_run(answer):
+    notebook = solved(answer=PLACEHOLDER)
+    cell(notebook, TEXT)["cell_type"] = "code"
+    _, _, notes, answered = answer(notebook)
+    assert not answered
+    assert notes == ()
+
+
+@pytest.mark.parametrize(
+    ("write_into", "written"),
+    [
+        (lambda lines: [*lines, "", "First.\n\n$$", "x", "$$"], "First.\n\n$$\nx\n$$"),
+        (lambda lines: [*lines[:-1], f"{lines[-1]} It is this."], "It is this."),
+        (lambda lines: [*lines[:8], "*Here.*", *lines[8:], "*There.*"], "*Here.*\n\n*There.*"),
+    ],
+    ids=["below", "in the last line", "between"],
+)
+@pytest.mark.parametrize("untouched", [True, False])
+def test_an_answer_in_the_cell_of_its_question_counts(answer, write_into, written, untouched):
+    notebook = solved(answer=PLACEHOLDER if untouched else "More.")
+    question = notebook["cells"][notebook["cells"].index(cell(notebook, TEXT)) - 1]
+    question["source"] = "\n".join(write_into("".join(question["source"]).split("\n")))
+    found, seen, notes, answered = answer(notebook)
+    assert answered
+    expected = written if untouched else f"{written}\n\nMore."
+    assert found.source == "".join(seen["source"]) == expected
+    assert any("is taken for the answer" in said for said in notes)
+
+
 def test_an_untouched_cell_alone_is_no_answer_nor_is_text_elsewhere(answer):
     notebook = solved(answer=PLACEHOLDER)
     notebook["cells"].insert(3, note("My notes on the first exercise."))

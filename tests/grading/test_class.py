@@ -100,7 +100,7 @@ def test_what_cannot_be_read_says_why(name: str, said: str, graded: Graded):
         ("two_files", r"Several notebooks.*The newest counts"),
         ("newest_damaged", "not valid JSON"),
         ("installs_packages", "not executed.*pip install"),
-        ("failing_cell", "stopped in line 1 with ModuleNotFoundError"),
+        ("failing_cell", "failed in line 1 with ModuleNotFoundError; the lines below were run"),
         ("input_in_a_cell", "nobody is there to answer"),
         ("loop_in_a_cell", "was stopped"),
     ],

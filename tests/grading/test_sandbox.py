@@ -227,6 +227,9 @@ def test_lines_that_are_no_message_are_refused(line):
         ("np.exp?", "pass", ["np.exp?"]),
         ("%%time\nx = 1", "\nx = 1", ["%%time"]),
         ("%%bash\nrm -rf /", "", ["%%bash"]),
+        ("if x:\n    %time k = f(0)\n%time", "if x:\n    k = f(0)\npass", ["%time"]),
+        ("%time !ls", "pass", ["!ls"]),
+        ("%timeit k = f(0)", "pass", ["%timeit k = f(0)"]),
         ("x ===", "x ===", []),
     ],
 )
@@ -236,9 +239,56 @@ def test_lines_for_the_shell_are_taken_out_and_nothing_else(source, left, ignore
 
 def test_a_cell_keeps_what_it_defined_before_it_failed():
     names = {}
-    answer = worker.run("a = 1\nb = 1 / 0\nc = 1", names)
+    answer = worker.run("a = 1\nb = 1 / 0\nc = 1", names, {}, False)
     assert (answer["status"], answer["kinds"][0], answer["line"]) == ("raised", "ZeroDivisionError", 2)
-    assert names["a"] == 1
-    assert "b" not in names
-    assert worker.run("def f(:\n  pass", names)["line"] == 1
-    assert worker.run("raise SystemExit('x')", names)["detail"] == "x"
+    assert (names["a"], answer["went_on"]) == (1, False)
+    assert not {"b", "c"} & set(names)
+    assert worker.run("def f(:\n  pass", names, {}, True)["line"] == 1
+    assert worker.run("raise SystemExit('x')", names, {}, True)["detail"] == "x"
+
+
+PLATFORM = "from google.colab import drive; drive.mount('/content')\nimport math"
+
+
+@pytest.mark.parametrize("source", [PLATFORM, PLATFORM.replace("; ", "\n")])
+def test_a_line_for_a_platform_does_not_take_the_others_with_it(source):
+    names = {}
+    answer = worker.run(source, names, {}, False)
+    assert (answer["kinds"][0], answer["line"], answer["went_on"]) == ("ModuleNotFoundError", 1, True)
+    assert "math" in names
+
+
+def test_what_an_import_failed_to_bind_is_told_later_and_stops_nothing():
+    names, lacking = {}, {}
+    worker.run(
+        "import seaborn_ as sns\ncolours = sns.palette()\n[n for n in 0]\nx = 1", names, lacking, False
+    )
+    absent = "ModuleNotFoundError: No module named 'seaborn_'"
+    assert lacking == {"sns": absent, "colours": absent, "x": "TypeError: 'int' object is not iterable"}
+    answer = worker.run("first = colours[0]\ndef f():\n    return sns", names, lacking, False)
+    assert answer["detail"] == (
+        "name 'colours' is not defined; an earlier line failed: "
+        "ModuleNotFoundError: No module named 'seaborn_'"
+    )
+    answer = worker.run("\n\nf()", names, lacking, False)
+    assert (answer["line"], "No module named 'seaborn_'" in answer["detail"]) == (3, True)
+    assert "earlier" not in worker.run("other", names, lacking, False)["detail"]
+
+
+def test_a_cell_without_an_exercise_is_run_to_its_end():
+    names = {}
+    answer = worker.run("a = 1\nb = 1 / 0\nc = 1\nd = e", names, {}, True)
+    assert (answer["kinds"][0], answer["line"], answer["went_on"]) == ("ZeroDivisionError", 2, True)
+    assert names["c"] == 1
+    assert worker.run("a = 1\nb = 1 / 0", {}, {}, True)["went_on"] is False
+    for end in ("raise SystemExit", "raise KeyboardInterrupt", "raise MemoryError"):
+        names = {}
+        assert worker.run(f"{end}\nc = 1", names, {}, True)["went_on"] is False
+        assert "c" not in names
+
+
+def test_an_import_from_the_future_holds_for_its_cell():
+    names = {}
+    source = '"""A text."""\nfrom __future__ import annotations\ndef f(x: Unknown) -> Unknown:\n    return x'
+    assert worker.run(source, names, {}, False) == {"status": "ok"}
+    assert worker.run("def f(x: Unknown): pass", names, {}, False)["kinds"][0] == "NameError"
