@@ -21,6 +21,8 @@ class CardTablesDirective(SphinxDirective):
         for table in tables:
             table["classes"].append("cards")
             heads = [entry.astext() for entry in next(table.findall(nodes.thead)).findall(nodes.entry)]
+            if len(heads) == 2:
+                table["classes"].append("pairs")
             rows = [row for body in table.findall(nodes.tbody) for row in body.findall(nodes.row)]
             for row in rows:  # none where nothing has been measured yet
                 for head, entry in zip(heads, row.children, strict=True):
