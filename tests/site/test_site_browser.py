@@ -1,5 +1,7 @@
 """The site in a real browser: quiet, accessible, never wider than the window, and everything on it works."""
 
+import re
+
 import pytest
 from playwright.sync_api import Browser, Page
 from visits import NARROW, WIDE, Site, Visitor
@@ -108,6 +110,19 @@ def test_without_scripts_every_figure_is_shown_once_on_the_light_ground(site: Si
     proved = page.locator("div.theorem").first
     assert proved.evaluate("e => getComputedStyle(e).borderLeftColor") == "rgb(90, 63, 181)"
     context.close()
+
+
+def test_paper_is_light_in_the_dark_theme_too(visitor: Visitor):
+    page = visitor.open(f"{CHAPTER}.html", WIDE, "dark").page
+    page.emulate_media(media="print")
+    look = """([part, kind]) => getComputedStyle(document.querySelector(part))[kind]"""
+    for part in ("article p", "article h2", "div.theorem .admonition-title"):
+        assert max(map(int, re.findall(r"\d+", page.evaluate(look, [part, "color"]))[:3])) < 200
+    assert page.evaluate(look, ["div.theorem", "backgroundColor"]) == "rgb(247, 245, 253)"
+    assert page.evaluate(look, ["body", "backgroundColor"]) == "rgb(255, 255, 255)"
+    for pictures in page.evaluate(SHOWN_FIGURES):
+        assert len(pictures) == 1
+        assert pictures[0].endswith("-light.svg")
 
 
 def test_the_bare_address_leads_to_the_front_page(visitor: Visitor):
