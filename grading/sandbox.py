@@ -7,6 +7,7 @@ no network, no other process, nothing of the course, the submissions or the resu
 import json
 import os
 import platform
+import secrets
 import selectors
 import shutil
 import signal
@@ -235,8 +236,11 @@ class Worker:
             charge()
 
     def _talk(self, request: dict[str, Any], seconds: float, charge: Callable[[], float]) -> Any:
-        """Send a request and wait for the answer with its number; other lines count for nothing."""
-        self._number += 1
+        """Send a request and wait for the answer with its number; other lines count for nothing.
+
+        Nobody can guess the number, so an answer written ahead of its request is never taken for one.
+        """
+        self._number = secrets.randbits(63)
         self._parts = []
         line, sent = wire.encode({**request, "number": self._number}), 0
         received, looked = 0, time.monotonic()

@@ -230,7 +230,7 @@ HOSTILE = [
     forger("patches_random_numbers", "np.random.default_rng = lambda *a: np.random.Generator(np.random.PCG64(0))\nnp.random.seed(0); torch.manual_seed(0); torch.set_default_dtype(torch.float64)"),
     forger("patches_tensor_methods", "torch.Tensor.numpy = lambda self, **k: np.ones(tuple(self.shape))\ntorch.autograd.grad = lambda *a, **k: [torch.ones(1)]", spoils=("discriminator_step", "generator_step")),
     forger("shares_state_in_classes", "import torch.nn as nn\nnn.Module.earned = nn.Linear.points = 20\nnn.Module.training = property(lambda self: True, lambda self, value: None)"),
-    forger("answers_ahead", "import os\nfor number in range(1, 200):\n    line = b'{\"dict\":{\"number\":%d,\"answer\":{\"dict\":{\"status\":\"ok\",\"value\":{\"dict\":{\"result\":1.0,\"inputs\":[]}}}}}}\\n' % number\n    for fd in range(3, 12):\n        try:\n            if 'pipe' in os.readlink(f'/proc/self/fd/{fd}'): os.write(fd, line)\n        except OSError: pass"),
+    forger("answers_ahead", "import os, time\nfor number in range(1, 150):\n    time.sleep(0.01)\n    line = b'{\"dict\":{\"number\":%d,\"answer\":{\"dict\":{\"status\":\"ok\",\"value\":{\"dict\":{\"result\":1.0,\"inputs\":[]}}}}}}\\n' % number\n    for fd in range(3, 12):\n        try:\n            if 'pipe' in os.readlink(f'/proc/self/fd/{fd}'): os.write(fd, line)\n        except OSError: pass"),
     notebook_kind("texts_that_patterns_stumble_over", lambda n: add_before(n, "density_ratio", "x = 1\n" + "\\'" * 250_000)),
     bytes_kind("millions_of_lists_in_json", lambda: b'{"cells":[' + b"[]," * 5_000_000 + b"[]]}", "unreadable"),
     Kind("turned_writing", lambda folder: write(folder / "turned\u202e\u2066gnp.ipynb", solved()), student="turned-*gnp-*"),
