@@ -157,6 +157,54 @@ check(
     ),
 )
 
+# %% [markdown]
+# The theorem also says what $y^*$ is: near $x$ it is the only zero of the slope, it is a minimum, and it moves by
+# $-[\partial^2_{yy}f]^{-1}(\partial^2_{xy}f)^{\mathsf T}$ for each step of $x$. Newton's method finds zeros of the slope and
+# knows nothing of minima. The simplex search looks at values of $f$ only.
+
+# %%
+draw = np.random.default_rng([session.seed, 1])
+x_near = [x_here + 0.2 * torch.tensor(draw.standard_normal(3)) for _ in range(3)]
+
+
+def simplex_minimum(x):
+    """The y of least f(x, y), from a random start, without a derivative."""
+    found = optimize.minimize(
+        lambda y: float(inner_objective(x, torch.tensor(y))),
+        draw.standard_normal(3),
+        method="Nelder-Mead",
+        options={"xatol": 1e-10, "fatol": 1e-16, "maxiter": 5000},
+    )
+    return torch.tensor(found.x)
+
+
+check(
+    "hypergradient",
+    {
+        "zeros of the slope near x, by Newton": torch.stack(
+            [inner_optimum(x) for x in x_near]
+        ),
+        "minima, by a search that sees values only": torch.stack(
+            [simplex_minimum(x) for x in x_near]
+        ),
+    },
+    tolerance=1e-6,
+    control=("the optimum at x itself", y_here.expand(3, 3)),
+)
+mixed = torch.func.jacrev(torch.func.grad(inner_objective, 0), 1)(x_here, y_here)
+curvature = torch.func.hessian(inner_objective, 1)(x_here, y_here)
+check(
+    "hypergradient",
+    {
+        "Jacobian of y*, by the formula": -torch.linalg.solve(curvature, mixed.T),
+        "differences of the solved problem": central_differences(
+            inner_optimum, x_here
+        ).T,
+    },
+    tolerance=1e-6,
+    control=("curvature left out", -mixed.T),
+)
+
 # %% mystnb={"image": {"alt": "Error of the unrolled hypergradient against the number of inner gradient steps on a logarithmic scale: a straight line downwards."}}
 counts = [1, 2, 5, 10, 20, 40, 60, 80]
 errors = [
@@ -331,6 +379,49 @@ check(
 )
 
 # %% [markdown]
+# The inverse in that linear system is the sum of all powers of $P_\pi$: the entry $(s, s')$ counts the visits to $s'$. And
+# $Q$ looks one step ahead: the episodes that began with one action have it as their mean return.
+
+# %%
+P_anything = np.einsum("sa,sat->st", anything, living.transition)
+powers = [np.eye(len(CELLS))]
+for _ in range(3000):
+    powers.append(powers[-1] @ P_anything)
+check(
+    "bellman-equations",
+    {
+        "inverse of I - P": np.linalg.inv(np.eye(len(CELLS)) - P_anything),
+        "sum of 3000 powers of P": np.sum(powers, axis=0),
+    },
+    tolerance=1e-9,
+    control=("the sum without the first", np.sum(powers[1:], axis=0)),
+)
+
+RIGHT, LEFT = MOVES.index((1, 0)), MOVES.index((-1, 0))
+beside_exit = CELLS.index((3, 3))
+_, actions, rewards, _ = simulate(
+    living, anything, 1.0, 40_000, seed=4, start=beside_exit
+)
+toward, away = (
+    monte_carlo(torch.tensor(rewards.sum(0)[actions[0] == action]))
+    for action in (RIGHT, LEFT)
+)
+Q_anything = action_values(living, evaluate(living, anything))[beside_exit]
+for move, action, other, seen in (
+    ("right", RIGHT, LEFT, toward),
+    ("left", LEFT, RIGHT, away),
+):
+    check(
+        "bellman-equations",
+        {
+            f"Q of a move to the {move}, one step ahead": Q_anything[action],
+            "mean return of the episodes that began so": seen.mean,
+        },
+        tolerance=StandardErrors(4, seen.standard_error),
+        control=("the opposite move", Q_anything[other]),
+    )
+
+# %% [markdown]
 # **Value iteration** against a linear programme, which looks for the smallest $V$ with $V \ge r_a + \gamma P_a V$ for all
 # actions. And the contraction itself: $V$ and $V + c$ come closer by exactly $\gamma$ where no exit is near.
 #
@@ -420,6 +511,34 @@ check(
     },
     tolerance=1e-8,
     control=("the policy it started from", values[0]),
+)
+
+
+def losses(choice, gamma=0.9, policies=300):
+    """Where V of the new policy falls below TV, and TV below V, for random policies: the most of each."""
+    draw, found = np.random.default_rng([session.seed, 2]), np.zeros(2)
+    for policy in draw.dirichlet(np.ones(4), size=(policies, len(CELLS))):
+        V = evaluate(living, policy, gamma)
+        Q = action_values(living, V, gamma)
+        new = evaluate(living, np.eye(4)[choice(Q)], gamma)
+        moved = Q[np.arange(len(CELLS)), choice(Q)]
+        found = np.maximum(found, [(moved - new).max(), (V - moved).max()])
+    return found
+
+
+check(
+    "policy-iteration-improves",
+    {
+        "most lost by one round from 300 random policies": losses(
+            lambda Q: Q.argmax(1)
+        ),
+        "zero": np.zeros(2),
+    },
+    tolerance=1e-9,
+    control=(
+        "the worst action in place of the best",
+        losses(lambda Q: Q.argmin(1)),
+    ),
 )
 
 # %% [markdown]
@@ -1057,6 +1176,61 @@ check(
 )
 
 # %% [markdown]
+# **What the critic should say.** Its loss is least for the optimal discriminator $D^*$, which is the mean reward of what is
+# shown. Two numbers tell: how often the coin says "real", weighed with a function $g$ of what is shown, and the loss that
+# a critic has beyond $D^*$'s.
+
+# %%
+D_optimal = density_data / (density_data + density_actor)
+law_shown = (density_data + density_actor) / 2
+optimum_shown = (
+    p_data.log_prob(shown).double() - p_actor.log_prob(shown).double()
+).sigmoid()
+critic_shown = (features(shown) @ w).sigmoid()
+
+
+def weighing(D, critic):
+    return torch.tanh(5 * (D - critic))
+
+
+weighed = monte_carlo(reward * weighing(optimum_shown, critic_shown))
+on_grid = law_shown * weighing(D_optimal, logit_grid.sigmoid()) * dx
+check(
+    "gan-is-actor-critic",
+    {
+        "D*, weighed, by quadrature": (on_grid * D_optimal).sum(),
+        "rewards of the coin flips, weighed": weighed.mean,
+    },
+    tolerance=StandardErrors(4, weighed.standard_error),
+    control=("another critic", (on_grid * logit_grid.sigmoid()).sum()),
+)
+
+
+def bernoulli_divergence(p, q):
+    """KL of one coin from another, where p may be 0 or 1."""
+    return torch.special.xlogy(p, p / q) + torch.special.xlogy(
+        1 - p, (1 - p) / (1 - q)
+    )
+
+
+def shown_loss(D):
+    return -(reward * D.log() + (1 - reward) * (1 - D).log())
+
+
+excess = monte_carlo(shown_loss(critic_shown) - shown_loss(optimum_shown))
+divergence = bernoulli_divergence(D_optimal, logit_grid.sigmoid())
+check(
+    "gan-is-actor-critic",
+    {
+        "mean divergence of the critic from D*": (law_shown * divergence).sum()
+        * dx,
+        "loss beyond that of D*, from coin flips": excess.mean,
+    },
+    tolerance=StandardErrors(4, excess.standard_error),
+    control=("none", 0.0),
+)
+
+# %% [markdown]
 # **The actor's gradient** through $\log D$, by autograd, is the non-saturating generator's, written out by hand:
 # $(1 - D)\,\nabla s$ times the Jacobian of the actor. Through $D$ itself it is another loss's.
 
@@ -1083,6 +1257,28 @@ check(
     tolerance=1e-8,
     control=("through D itself", actor_gradient(torch.sigmoid)),
 )
+
+
+def by_hand(weight):
+    """The Jacobian (1, z) of the actor times the critic's slope, with a weight that depends on D."""
+    D = (features(played[:, None]) @ w).sigmoid()
+    pull = weight(D) * (w[1] + 2 * w[2] * played)
+    return torch.stack([(pz * pull).sum(), (pz * pull * z).sum()])
+
+
+for through, autograd, hand in (
+    ("D", torch.sigmoid, lambda D: D * (1 - D)),
+    ("the logit", torch.clone, torch.ones_like),
+):
+    check(
+        "gan-is-actor-critic",
+        {
+            f"policy gradient through {through}": actor_gradient(autograd),
+            "its weight, by hand": by_hand(hand),
+        },
+        tolerance=1e-8,
+        control=("the weight of log D", by_hand(lambda D: 1 - D)),
+    )
 
 # %% [markdown]
 # **What the reward says about the action: nothing.** The score-function gradient of the *true* reward is REINFORCE in
