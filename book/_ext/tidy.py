@@ -1,4 +1,9 @@
-"""Mends identifiers that sphinx-proof and sphinx-exercise repeat, and proofs that look like warnings."""
+"""Mends identifiers that sphinx-proof and sphinx-exercise repeat, proofs that look like warnings, and lines.
+
+A browser may end a line between a formula and the comma that follows it.
+"""
+
+import re
 
 from docutils import nodes
 from sphinx.application import Sphinx
@@ -6,6 +11,9 @@ from sphinx.environment import BuildEnvironment
 from sphinx.transforms.post_transforms import SphinxPostTransform
 
 LEAD = "Proof. "
+# What stays on the line of the formula before it, up to the hyphen of "$1$-Lipschitz"; and of that after it.
+BEHIND = re.compile(r"[^\s‐-―-]+[‐-]?|[‐-―-]")
+BEFORE = re.compile(r"[(\[“‘]+$")
 SHARED = (["proof-content"], ["exercise-content"], ["solution-content"])
 
 
@@ -35,6 +43,34 @@ class TidyProofs(SphinxPostTransform):
             text.parent.replace(text, [lead, rest])
 
 
+class FormulasWithTheirMarks(SphinxPostTransform):
+    """Keep a formula in a line of text together with the marks that touch it."""
+
+    default_priority = 900
+    formats = ("html",)
+
+    def run(self, **kwargs: object) -> None:
+        for formula in list(self.document.findall(nodes.math)):
+            line, place = formula.parent, formula.parent.index(formula)
+            before, behind = (
+                str(line[at]) if 0 <= at < len(line) and isinstance(line[at], nodes.Text) else ""
+                for at in (place - 1, place + 1)
+            )
+            opening, closing = BEFORE.search(before), BEHIND.match(behind)
+            if not (opening or closing):
+                continue
+            whole = nodes.inline("", classes=["whole"])
+            if opening:
+                line[place - 1] = nodes.Text(before[: opening.start()])
+                whole += nodes.Text(opening[0])
+            if closing:
+                line[place + 1] = nodes.Text(behind[closing.end() :])
+            line.replace(formula, whole)
+            whole += formula
+            if closing:
+                whole += nodes.Text(closing[0])
+
+
 def share_html_visitors(app: Sphinx) -> None:
     """sphinx-exercise registers for "singlehtml" by name, which hides what all others registered for HTML."""
     visitors = app.registry.translation_handlers
@@ -47,8 +83,16 @@ def read_the_front_page(app: Sphinx, env: BuildEnvironment, *changes: object) ->
     return [env.config.root_doc]
 
 
+def title_of_the_front_page(app: Sphinx, pagename: str, template: str, context: dict, tree: object) -> None:
+    """A page's title ends with the book's, which is the front page's own; that one says what the book is."""
+    if pagename == app.config.root_doc:
+        context["docstitle"] = "a course on generative adversarial networks"
+
+
 def setup(app: Sphinx) -> dict[str, object]:
     app.connect("builder-inited", share_html_visitors)
     app.connect("env-get-outdated", read_the_front_page)
+    app.connect("html-page-context", title_of_the_front_page)
     app.add_post_transform(TidyProofs)
+    app.add_post_transform(FormulasWithTheirMarks)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

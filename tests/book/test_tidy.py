@@ -55,6 +55,20 @@ def test_no_identifier_is_used_twice_and_proofs_are_marked(mixed: Book):
     assert not page.select("div.proof.proof-body")
 
 
+def test_a_formula_stays_with_the_marks_that_touch_it(book: Book):
+    book.extensions = ("myst_nb", "sphinx_proof", "ledger", "tidy")
+    book.chapter(
+        "```{prf:theorem}\n:label: first\nIt holds.\n```\n\n"
+        "It is ($a$), $b$-smooth, the $c$th of $d$ and **$e$**, and “$f$—no”; $g$."
+    )
+    assert book.build(myst_enable_extensions=["dollarmath"]).status == 0
+    (line,) = [p for p in book.page("book/chapter").select("p") if "It is" in text(p)]
+    whole = [text(part).replace("\\(", "").replace("\\)", "") for part in line.select(".whole")]
+    assert whole == ["(a),", "b-", "cth", "“f—", "g."]
+    plain = text(line).replace("\\(", "").replace("\\)", "")
+    assert plain == "It is (a), b-smooth, the cth of d and e, and “f—no”; g."
+
+
 def test_the_whole_book_fits_on_a_single_page(mixed: Book):
     result = mixed.build("singlehtml")
     assert result.status == 0, result

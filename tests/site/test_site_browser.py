@@ -52,6 +52,9 @@ BROKEN_FORMULAS = """() =>
 # A statement must be read whole, on a phone too; in a proof a formula may scroll.
 CUT_STATEMENTS = """() => [...document.querySelectorAll("div.proof:not(.proof-body) mjx-container.scrolls")]
   .map((formula) => formula.textContent)"""
+# A formula whose comma begins the next line, but for those that fill a line.
+TORN_APART = """() => [...document.querySelectorAll(".whole:not(.apart)")]
+  .filter((part) => part.getClientRects().length > 1).map((part) => part.textContent)"""
 FADED_FORMULAS = """() => {
   const colour = (element) => getComputedStyle(element).color;
   return [...document.querySelectorAll("mjx-math")]
@@ -76,6 +79,7 @@ def test_a_page_of_every_kind_is_sound(visitor: Visitor, violations, path, width
         "picture does not load": page.evaluate(BROKEN_PICTURES),
         "formula is broken": page.evaluate(BROKEN_FORMULAS),
         "statement is cut off": page.evaluate(CUT_STATEMENTS),
+        "formula without its comma": page.evaluate(TORN_APART),
         "formula cannot be reached": page.evaluate(UNREACHABLE),
         "formula has a colour of its own": page.evaluate(FADED_FORMULAS),
     }
@@ -92,7 +96,7 @@ def test_every_other_page_is_quiet_and_fits_a_phone(site: Site, visitor: Visitor
     for path in set(site.pages()) - {*KINDS, "index"}:
         seen = visitor.open(f"{path}.html", NARROW)
         problems = [*seen.foreign, *seen.failed, *seen.complaints, *seen.page.evaluate(TOO_WIDE)]
-        for script in (BROKEN_PICTURES, BROKEN_FORMULAS, CUT_STATEMENTS, CUT_OFF):
+        for script in (BROKEN_PICTURES, BROKEN_FORMULAS, CUT_STATEMENTS, TORN_APART, CUT_OFF):
             problems += seen.page.evaluate(script)
         seen.page.close()
         if problems:

@@ -22,10 +22,15 @@ document.addEventListener("DOMContentLoaded", () => {
   const scrollers = ".bd-article :is(span.math, div.math mjx-container, pre, .pst-scrollable-table-container)";
   const width = (box) => box.querySelector(":scope > table, mjx-math")?.getBoundingClientRect().width ?? box.scrollWidth;
   const reach = () => each(scrollers, (box) => {
-    box.classList.remove("tight", "tighter");
+    const formula = box.matches("mjx-container") ? box : box.querySelector("mjx-container");
+    formula?.classList.remove("tight", "tighter");
+    const whole = box.parentElement.closest(".whole");
+    whole?.classList.remove("apart");
     const isWide = () => width(box) > box.clientWidth + 1;
     // A displayed formula is larger than the text around it, which a phone has no room for.
-    for (const size of ["tight", "tighter"]) if (isWide() && box.matches("mjx-container")) box.classList.add(size);
+    for (const size of formula === box ? ["tight", "tighter"] : ["tight"])
+      if (isWide()) formula?.classList.add(size);
+    if (isWide()) whole?.classList.add("apart"); // it needs the whole line for itself
     const scrolls = isWide();
     box.classList.toggle("scrolls", scrolls);
     if (scrolls) box.tabIndex = 0;
