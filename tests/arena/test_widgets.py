@@ -79,4 +79,4 @@ def test_without_anywidget_the_error_names_the_extra():
     code = "import sys; sys.modules['anywidget'] = None\nfrom gancourse.arena import Arena"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert run.returncode == 1
-    assert 'pip install "gancourse[arena]"' in run.stderr.splitlines()[-1]
+    assert "pip install anywidget" in run.stderr.splitlines()[-1]

@@ -24,7 +24,6 @@ def __getattr__(name: str) -> object:
         if error.name != "anywidget":
             raise
         raise ImportError(
-            f"gancourse.arena.{name} needs anywidget, which is not installed. "
-            'Install the extra: pip install "gancourse[arena]"'
+            f"gancourse.arena.{name} needs anywidget, which is not installed: pip install anywidget"
         ) from error
     return getattr(widgets, name)
