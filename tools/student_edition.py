@@ -20,6 +20,12 @@ LEFT_OUT = (
     "benchmarks/grading.py",
     "benchmarks/grading.md",
 )
+# Pages that speak of what is left out say so under their first heading.
+NOTE = (
+    "*This copy is the student edition. Solutions, hidden checks and grader stay with whoever teaches; what "
+    "is said of them below is about the full course.*"
+)
+NOTED = ("README.md", "book/teaching.md")
 # Shorter lines, such as `loss.backward()`, stand in every training loop and give nothing away.
 DISTINCTIVE = 50
 AUTHOR = ("-c", "user.name=The gancourse contributors", "-c", "user.email=contributors@gancourse.invalid")
@@ -106,6 +112,9 @@ def write_edition(name: str) -> Path:
     for path in files:
         (target / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(project.ROOT / path, target / path, follow_symlinks=False)
+    for path in NOTED:
+        heading, rest = (target / path).read_text(encoding="utf-8").split("\n", 1)
+        (target / path).write_text(f"{heading}\n\n{NOTE}\n{rest}", encoding="utf-8")
     git("init", "--quiet", "--initial-branch=main", folder=target)
     git("add", "--all", "--force", folder=target)
     message = f"gancourse {project.version()}, student edition"

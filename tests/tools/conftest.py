@@ -115,6 +115,8 @@ def course(tmp_path, git_identity, tools_of) -> Course:
     for name in ("pyproject.toml", "_config.yml", ".gitignore", "Makefile", "constraints.txt"):
         shutil.copy2(ROOT / name, folder / name)
     for name, text in {
+        "README.md": "# The course\n\nWhat it is.\n",
+        "book/teaching.md": "# Teaching\n\nHow it is done.\n",
         "labs/demo.py": LAB,
         "solutions/demo.py": MASTER,
         "solutions/checks/demo.py": f'"""{SENTENCE}"""\n',

@@ -38,6 +38,10 @@ def test_the_edition_is_the_course_without_solutions_grading_and_history(course,
     )
     (line,) = log.stdout.splitlines()
     assert line.startswith("The gancourse contributors: gancourse")
+    for page in student_edition.NOTED:
+        here, there = ((folder / page).read_text(encoding="utf-8") for folder in (course.folder, target))
+        assert there.replace(f"\n{student_edition.NOTE}\n", "", 1) == here
+        assert there.split("\n")[2] == student_edition.NOTE
     assert f"tag: {project.tag()}" in line
     status = subprocess.run(["git", "status", "--porcelain"], cwd=target, capture_output=True, check=True)
     assert status.stdout == b""

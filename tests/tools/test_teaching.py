@@ -44,7 +44,7 @@ def test_the_grader_has_the_options_that_are_named():
     for option in ("--to", "--unsafe"):
         assert option in PAGE
         assert option in said
-    for status in ("ok", "wrong", "raised", "missing", "timeout", "memory", "died", "unreadable"):
+    for status in ("ok", "wrong", "raised", "missing", "timeout", "memory", "died", "syntax", "unreadable"):
         assert f"`{status}`" in PAGE
 
 
