@@ -85,7 +85,7 @@ def grade(
             probe(place)
         seed = store.seed(seed)
         basis = fingerprint(
-            (ROOT / "solutions" / "checks" / f"{homework}.py").read_bytes(),
+            *((ROOT / "solutions" / "checks" / f"{name}.py").read_bytes() for name in ("__init__", homework)),
             (RELEASES / f"{homework}.ipynb").read_bytes(),
             *((Path(__file__).with_name(name)).read_bytes() for name in DECIDES),
             (seed, float(seconds), unsafe),

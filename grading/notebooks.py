@@ -29,13 +29,17 @@ class Unreadable(Exception):
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell of a student's notebook: its number there, kind (`code` or `markdown`), text and grade_id."""
+    """A cell of a student's notebook: its number there, kind (`code` or `markdown`), text and grade_id.
+
+    `ran` says whether, by the outputs in the notebook, it was last run without an error.
+    """
 
     number: int
     kind: str
     source: str
     grade_id: str | None
     attachments: dict[str, Any] = field(default_factory=dict)
+    ran: bool = False
 
 
 @dataclass(frozen=True)
@@ -220,6 +224,7 @@ def _cells(notebook: dict[str, Any], notes: list[str]) -> list[Cell]:
                 source,
                 grade_id if isinstance(grade_id, str) else None,
                 attachments,
+                _ran(entry),
             )
         )
     if broken:
@@ -231,6 +236,12 @@ def _cells(notebook: dict[str, Any], notes: list[str]) -> list[Cell]:
     if sum(len(cell.source) for cell in cells) > 4 * MAX_CODE:
         raise Unreadable("It holds more text than a homework can.")
     return cells
+
+
+def _ran(entry: dict[str, Any]) -> bool:
+    count = entry.get("execution_count", entry.get("prompt_number"))
+    kinds = [out.get("output_type") for out in _list(entry.get("outputs")) if isinstance(out, dict)]
+    return type(count) is int and "error" not in kinds and "pyerr" not in kinds
 
 
 def _dedented(source: str) -> str:
@@ -296,7 +307,10 @@ def align(path: str, cells: list[Cell], release: Release, notes: list[str]) -> S
             if cell.source.strip():
                 own.append(cell)
     if changed:
-        notes.append(f"Given code was changed in cell {_numbers(changed)} and restored.")
+        notes.append(
+            f"Cell {_numbers(changed)}: the given code is not that of the homework as it is handed out now, "
+            "which counts."
+        )
 
     worked = {
         solved_in[cell.grade_id].grade_id

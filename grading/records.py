@@ -12,7 +12,7 @@ from typing import Any
 
 from grading.marking import Mark
 
-FAILED = ("timeout", "memory", "died", "unreadable")
+FAILED = ("timeout", "memory", "died", "syntax", "unreadable")
 """Statuses of a run that came to no result: what it would have earned is not known."""
 
 

@@ -30,6 +30,7 @@ COLOURS = {
     "timeout": "#6c3483",
     "memory": "#1f618d",
     "died": "#4a235a",
+    "syntax": "#873600",
     "unreadable": "#212f3c",
     "to mark": "#d5d8dc",
 }

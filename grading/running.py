@@ -8,6 +8,7 @@ that has not been given any: where something fails later, the notebook is run on
 with the visible checks in the place of the hidden ones, to find out what there is to tell.
 """
 
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -19,6 +20,7 @@ from grading.notebooks import Cell, Release, Submission, Task
 from grading.sandbox import Lost, Worker, Workplace
 from solutions.checks import CallFailed, Exercise
 
+VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
 LEAST = 0.05
 """Seconds that a cell or an exercise gets even where hardly any are left."""
 
@@ -103,6 +105,8 @@ class _Run:
         marks = [self._worded(self.marks[name]) for name in self.checks]
         told = [fate for place, fate in sorted(self.fates.items()) if place not in self.untold]
         notes = [*self.notes, *(f"{fate.message} {fate.detail}".strip() for fate in told)]
+        if any(fate.status == "syntax" for fate in self.fates.values()):
+            marks = [_perhaps_for_want(mark) for mark in marks]
         return Outcome(marks, list(dict.fromkeys(notes)), self.spent, self.peak)
 
     # --- the worker and the time ---
@@ -180,8 +184,7 @@ class _Run:
             self.fates[place] = self._fate(cell, answer)
         elif place not in self.fates:
             self.untold.add(place)
-            status = "memory" if _is_memory(answer) else "raised"
-            self.fates[place] = _Fate(status, f"{self._name(cell)} stopped.")
+            self.fates[place] = _Fate(_status(cell, answer), f"{self._name(cell)} stopped.")
 
     def _run(self, place: int, cell: Cell, seconds: float) -> dict[str, Any]:
         """Have a cell executed; an error ends it only where it holds an exercise."""
@@ -263,11 +266,13 @@ class _Run:
         kind, detail = _error(answer)
         line = answer.get("line")
         at = f" in line {line}" if type(line) is int and 0 < line < 10**6 else ""
-        status = "memory" if _is_memory(answer) else "raised"
         if answer.get("went_on") is True:
             message = f"{self._name(cell)} failed{at} with {kind}; the lines below were run all the same."
         else:
             message = f"{self._name(cell)} stopped{at} with {kind}."
+        status = _status(cell, answer)
+        if status == "syntax":
+            message += f" It ran in the notebook, perhaps with a newer Python than {VERSION} here."
         return _Fate(status, message, detail)
 
     def _of_exercise(self, lost: Lost) -> str:
@@ -287,6 +292,24 @@ def _error(answer: dict[str, Any]) -> tuple[str, str]:
     kind = kinds[0] if isinstance(kinds, list) and kinds and isinstance(kinds[0], str) else ""
     detail = detail[:300] if isinstance(detail, str) else ""
     return (kind if kind.isidentifier() and len(kind) < 80 else "an exception"), detail
+
+
+def _perhaps_for_want(mark: Mark) -> Mark:
+    """The mark of an exercise in a notebook of which a cell could not be read: what raised may need it."""
+    if mark.status != "raised":
+        return mark
+    said = "A cell that ran in the notebook is no Python here, and this may come of it."
+    return replace(mark, status="syntax", message=f"{mark.message} {said}")
+
+
+def _status(cell: Cell, answer: dict[str, Any]) -> str:
+    """The status of exercises whose cell stopped.
+
+    `syntax` is no fault of a student: what ran in the notebook is Python, if not of this version.
+    """
+    if _is_memory(answer):
+        return "memory"
+    return "syntax" if cell.ran and _error(answer)[0] == "SyntaxError" else "raised"
 
 
 def _is_memory(answer: dict[str, Any]) -> bool:

@@ -8,7 +8,7 @@ import io
 import json
 import os
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -63,6 +63,11 @@ def cell(notebook: Notebook, grade_id: str) -> dict[str, Any]:
 def put(notebook: Notebook, function: str, source: str) -> None:
     """Write into the cell of an exercise."""
     cell(notebook, function)["source"] = source
+
+
+def ran(notebook: Notebook, function: str, source: str, outputs: Sequence[dict[str, Any]] = ()) -> None:
+    """Write into the cell of an exercise, which was run and had these outputs."""
+    cell(notebook, function).update(source=source, execution_count=7, outputs=list(outputs))
 
 
 def new_cell(source: str) -> dict[str, Any]:
@@ -251,6 +256,9 @@ BROKEN = [
     ),
     Kind("empty_folder", lambda folder: (folder / "empty_folder").mkdir(), everything="unreadable"),
     function_kind("syntax_error", "class_weighted_loss", "def class_weighted_loss(a, b, c)\n    return a", "raised"),
+    notebook_kind("syntax_error_that_was_run", lambda n: ran(n, "class_weighted_loss", "def class_weighted_loss(a, b, c)\n    return a", [{"output_type": "error", "ename": "SyntaxError", "evalue": "expected ':'", "traceback": []}]), class_weighted_loss="raised"),
+    notebook_kind("syntax_of_a_newer_python", lambda n: ran(n, "class_weighted_loss", "def class_weighted_loss(a, b, c)\n    return a"), class_weighted_loss="syntax"),
+    notebook_kind("helper_of_a_newer_python", lambda n: (add_before(n, "density_ratio", "def ratio(x)\n    return np.exp(x)"), n["cells"][n["cells"].index(cell(n, "density_ratio")) - 1].update(execution_count=9), put(n, "density_ratio", RATIO + "return ratio(logits) * (1 / prior - 1)")), density_ratio="syntax"),
     notebook_kind("cell_deleted", lambda n: _remove(n, "density_ratio"), density_ratio="missing"),
     function_kind("renamed_function", "density_ratio", "def density_rato(logits, prior):\n    return 1", "missing"),
     function_kind("wrong_signature", "density_ratio", "def density_ratio(logits):\n    return logits", "raised"),

@@ -96,7 +96,7 @@ def test_what_cannot_be_read_says_why(name: str, said: str, graded: Graded):
         ("windows_line_ends", "Windows line ends"),
         ("byte_order_mark", "byte-order mark"),
         ("damaged_cells", "damaged cells were left out"),
-        ("checks_changed", "was changed in cell"),
+        ("checks_changed", "the given code is not that of the homework as it is handed out now"),
         ("two_files", r"Several notebooks.*The newest counts"),
         ("newest_damaged", "not valid JSON"),
         ("installs_packages", "not executed.*pip install"),
