@@ -71,6 +71,7 @@ class Handed:
 
     `files` holds the notebooks, the newest first, `others` the paths of what came with them and is not looked
     at; `notes` say what a person should know, `doubt` why these may not be the files of one person.
+    `platform` is the learning platform that named the download, `number` the student's number there.
     """
 
     student: str
@@ -79,6 +80,8 @@ class Handed:
     notes: tuple[str, ...] = ()
     others: tuple[str, ...] = ()
     doubt: str = ""
+    platform: str = ""
+    number: str = ""
 
 
 class NothingToGrade(ValueError):
@@ -359,12 +362,20 @@ def _owner(place: PurePosixPath, homework: str) -> tuple[str, str]:
 
 def _on_platform(name: str) -> tuple[str, str] | None:
     """Whose file or folder this is, when Moodle or Canvas named it."""
-    stem = _stem(name)
-    match = MOODLE.match(stem) or CANVAS.match(stem)
+    _, match = _platform(name)
     if not match:
         return None
     person = " ".join(match["name"].split())
     return f"{person}_{match['number']}", person
+
+
+def _platform(name: str) -> tuple[str, re.Match[str] | None]:
+    """The platform that named a file or folder, with what the name says; empty and None where none did."""
+    stem = _stem(name)
+    for platform, pattern in (("Moodle", MOODLE), ("Canvas", CANVAS)):
+        if match := pattern.match(stem):
+            return platform, match
+    return "", None
 
 
 def _stem(name: str) -> str:
@@ -438,7 +449,11 @@ def _handed(key: str, entries: list[_Found], homework: str) -> Handed:
     wrappers = {_wrapper(file.path) for file in files}
     if len(wrappers) > 1:
         doubt = f"Files in {some(sorted(filter(None, wrappers)))} bear the platform's name of “{shown}”, too."
-    return Handed(slug(key), shown, tuple(chosen), tuple(notes), tuple(others), doubt)
+    platform, match = _platform(entries[0][0].parts[0])
+    number = match["number"] if match else ""
+    return Handed(
+        slug(key), shown, tuple(chosen), tuple(notes), tuple(others), doubt, platform=platform, number=number
+    )
 
 
 def _wrapper(path: str) -> str:

@@ -194,6 +194,8 @@ def _record(job: _Job, handed: Handed, slot: int) -> tuple[Record, str]:
         stranger=submission is not None and not submission.found,
         notes=notes,
         doubt=handed.doubt,
+        platform=handed.platform,
+        number=handed.number,
         answers=_answers(submission, job.release),
         others=list(handed.others),
         code=[cell.source for cell in submission.code() if cell not in job.release.given()]

@@ -24,7 +24,8 @@ class Record:
     submission could not be read, `stranger` that nothing of this homework was in it. `answers` holds the
     texts for a person to mark, `others` the files beside the notebook, in which a text may be, `code` the
     student's own cells. `doubt` says why the files may not be those of one person. `locked` is false for a
-    run without a sandbox.
+    run without a sandbox. `platform` is the learning platform that named the download, `number` the student's
+    number there.
     """
 
     student: str
@@ -44,6 +45,8 @@ class Record:
     seed: int = 0
     doubt: str = ""
     locked: bool = True
+    platform: str = ""
+    number: str = ""
 
     def is_open(self, mark: Mark) -> bool:
         """Whether nobody knows what an exercise is worth: its run failed, or it is another notebook."""

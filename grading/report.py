@@ -7,6 +7,7 @@ import csv
 import html
 import io
 import re
+import zipfile
 from collections import Counter
 from collections.abc import Collection, Iterable
 from pathlib import Path
@@ -111,7 +112,7 @@ def table(
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     names = [task.function or task.cell for task in release.tasks]
-    writer.writerow(["student", "name", *names, "total", "out_of", "to_look_at"])
+    writer.writerow(["student", "name", "number", *names, "total", "out_of", "to_look_at"])
     for record in records:
         points = [points_of(record, task, given) for task in release.tasks]
         words = [status_of(record, task, given) for task in release.tasks]
@@ -124,7 +125,8 @@ def table(
         out_of = number(sum(task.points for task in release.tasks))
         look = [f"{', '.join(open_ones)}: no mark yet"] if open_ones else []
         look += _doubts(release, record, given, gone)
-        writer.writerow([record.student, inert(record.name), *cells, total, out_of, inert("; ".join(look))])
+        who = [record.student, inert(record.name), record.number]
+        writer.writerow([*who, *cells, total, out_of, inert("; ".join(look))])
     return out.getvalue()
 
 
@@ -357,6 +359,23 @@ def _svg(width: int, height: int, spoken: str, drawn: list[str]) -> str:
     return f'<svg xmlns="http://www.w3.org/2000/svg" {size} {label}>{inside}</svg>'
 
 
+def _moodle_name(release: Release, record: Record) -> str:
+    """The name by which Moodle knows whose feedback a file is; it looks at the number."""
+    person = " ".join(re.sub(r"[^\w .'-]|_", " ", record.name).split())
+    return f"{person or 'student'}_{record.number}_assignfeedback_file_{release.homework}.html"
+
+
+def packed(files: dict[str, str]) -> bytes:
+    """A zip file of texts, the same bytes for the same texts."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, text in files.items():
+            about = zipfile.ZipInfo(name)  # of a time that never changes
+            about.external_attr = 0o644 << 16
+            archive.writestr(about, text.encode("utf-8", "replace"), zipfile.ZIP_DEFLATED)
+    return out.getvalue()
+
+
 def write_all(
     folder: Path,
     release: Release,
@@ -365,9 +384,14 @@ def write_all(
     facts: dict[str, str],
     gone: Collection[str],
 ) -> None:
-    """Write marks.csv, overview.html and feedback/ of a homework."""
+    """Write marks.csv, overview.html and feedback/ of a homework, and the pages packed for Moodle."""
     ordered = sorted(records.values(), key=lambda record: (record.name.casefold(), record.student))
-    write(folder / "marks.csv", table(release, ordered, given, gone))
-    for record in ordered:
-        write(folder / "feedback" / f"{record.student}.html", feedback(release, record, given))
+    # Without the mark at its beginning Excel takes the letters of names for others.
+    write(folder / "marks.csv", "\ufeff" + table(release, ordered, given, gone))
+    pages = {record.student: feedback(release, record, given) for record in ordered}
+    for student, page in pages.items():
+        write(folder / "feedback" / f"{student}.html", page)
+    moodle = {_moodle_name(release, r): pages[r.student] for r in ordered if r.platform == "Moodle"}
+    if moodle:
+        write(folder / "feedback-moodle.zip", packed(moodle))
     write(folder / "overview.html", overview(release, ordered, given, facts, gone))

@@ -182,7 +182,7 @@ def test_pages_of_the_hostile_stay_silent_in_a_browser(graded: Graded):
 
 
 def test_the_table_has_a_row_each_and_no_failed_run_looks_like_a_zero(graded: Graded):
-    with open(graded.results / STEM / "marks.csv", encoding="utf-8", newline="") as file:
+    with open(graded.results / STEM / "marks.csv", encoding="utf-8-sig", newline="") as file:
         rows = {row["student"]: row for row in csv.DictReader(file)}
     assert rows.keys() == graded.run.records.keys()
     for student, record in graded.run.records.items():

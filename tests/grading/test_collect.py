@@ -49,6 +49,22 @@ def test_names_lead_to_students(path, key):
     assert collect._owner(PurePosixPath(path), STEM)[0] == key
 
 
+@pytest.mark.parametrize(
+    ("path", "account"),
+    [
+        ("doejane_LATE_12345_67891_optimal_discriminator-2.ipynb", ("Canvas", "12345")),
+        ("Jane Doe_4711_assignsubmission_file_/optimal_discriminator.ipynb", ("Moodle", "4711")),
+        ("section B/Jane Doe_4711_assignsubmission_file/a.ipynb", ("Moodle", "4711")),
+        ("jane_4711.ipynb", ("", "")),
+    ],
+)
+def test_platforms_numbers_are_read(tmp_path, path, account):
+    write(tmp_path / path, solved())
+    write(tmp_path / "Bob_1_assignsubmission_file_" / "b.ipynb", solved())
+    found = [(s.platform, s.number) for s in collect.collect(tmp_path, STEM)]
+    assert sorted(found) == sorted([account, ("Moodle", "1")])
+
+
 @pytest.mark.parametrize("part", ["_", " ", "-", "copy", "(1", "_1"])
 def test_long_names_take_no_time(part):
     begun = time.process_time()

@@ -32,7 +32,7 @@ def again(folder: Path, results: Path, **options):
 
 
 def rows(results: Path) -> dict[str, dict[str, str]]:
-    with open(results / STEM / "marks.csv", encoding="utf-8", newline="") as file:
+    with open(results / STEM / "marks.csv", encoding="utf-8-sig", newline="") as file:
         return {row["student"]: row for row in csv.DictReader(file)}
 
 

@@ -2,6 +2,8 @@
 
 import csv
 import io
+import time
+import zipfile
 
 import pytest
 
@@ -20,7 +22,7 @@ def record_of(student="ann", status="ok", **more) -> Record:
         for each in marking.exercises(STEM)
     ]
     about = {"answers": {TEXT: "By convexity."}, "date": "2026-01-01T00:00:00+00:00", "path": "a.ipynb"}
-    return Record(student=student, name=student, fingerprint="", marks=marks, **about | more)
+    return Record(**{"student": student, "name": student, "fingerprint": "", "marks": marks, **about, **more})
 
 
 @pytest.fixture
@@ -79,3 +81,30 @@ def test_who_is_no_longer_among_the_submissions_is_told(seen):
     assert row["to_look_at"] == f"{TEXT}: no mark yet; {said}"
     assert listed.count(said) == 1
     assert "bob" not in listed
+
+
+def test_pages_are_packed_under_the_names_by_which_moodle_knows_its_students(tmp_path, release, monkeypatch):
+    moodle = record_of("jane-4711", name="Jäne d'Arc_../\\Doe <b>", platform="Moodle", number="4711")
+    others = [record_of("doe-5", platform="Canvas", number="5"), record_of("bob")]
+    records = {record.student: record for record in (moodle, *others)}
+    report.write_all(tmp_path, release, records, {}, {}, ())
+    packed = (tmp_path / "feedback-moodle.zip").read_bytes()
+    with zipfile.ZipFile(io.BytesIO(packed)) as archive:
+        (name,) = archive.namelist()
+        page = archive.read(name).decode("utf-8")
+    # What Moodle reads: a number behind the first line, and the kind of file.
+    assert name == f"Jäne d'Arc .. Doe b_4711_assignfeedback_file_{STEM}.html"
+    assert page == (tmp_path / "feedback" / "jane-4711.html").read_text(encoding="utf-8")
+    monkeypatch.setattr(time, "time", lambda: 2e9)
+    report.write_all(tmp_path, release, records, {}, {}, ())
+    assert (tmp_path / "feedback-moodle.zip").read_bytes() == packed
+
+
+def test_the_table_has_the_platforms_numbers_and_says_how_its_letters_are_written(tmp_path, release):
+    records = [record_of("ann", platform="Canvas", number="0012"), record_of("bob")]
+    report.write_all(tmp_path, release, {record.student: record for record in records}, {}, {}, ())
+    assert not (tmp_path / "feedback-moodle.zip").exists()
+    content = (tmp_path / "marks.csv").read_bytes()
+    assert content.startswith(b"\xef\xbb\xbfstudent,name,number,")
+    rows = csv.DictReader(io.StringIO(content.decode("utf-8-sig")))
+    assert [row["number"] for row in rows] == ["0012", ""]
