@@ -83,6 +83,18 @@ def read_the_front_page(app: Sphinx, env: BuildEnvironment, *changes: object) ->
     return [env.config.root_doc]
 
 
+NO_SCRIPTS = (
+    "<noscript><p>Formulas are set by a script that comes with this site. "
+    "While scripts are switched off, they are shown as TeX.</p></noscript>\n"
+)
+
+
+def say_what_scripts_do(app: Sphinx, pagename: str, template: str, context: dict, tree: object) -> None:
+    """Without scripts a page with formulas says why they look as they do."""
+    if 'class="math ' in context.get("body", ""):
+        context["body"] = NO_SCRIPTS + context["body"]
+
+
 def title_of_the_front_page(app: Sphinx, pagename: str, template: str, context: dict, tree: object) -> None:
     """A page's title ends with the book's, which is the front page's own; that one says what the book is."""
     if pagename == app.config.root_doc:
@@ -93,6 +105,7 @@ def setup(app: Sphinx) -> dict[str, object]:
     app.connect("builder-inited", share_html_visitors)
     app.connect("env-get-outdated", read_the_front_page)
     app.connect("html-page-context", title_of_the_front_page)
+    app.connect("html-page-context", say_what_scripts_do)
     app.add_post_transform(TidyProofs)
     app.add_post_transform(FormulasWithTheirMarks)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

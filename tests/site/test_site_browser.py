@@ -111,6 +111,7 @@ def test_without_scripts_every_figure_is_shown_once_on_the_light_ground(site: Si
     for dark in page.locator("article .only-dark").all():
         assert not dark.is_visible()
     assert page.locator("article .only-light").first.is_visible()
+    assert "shown as TeX" in page.locator("article").inner_text()
     proved = page.locator("div.theorem").first
     assert proved.evaluate("e => getComputedStyle(e).borderLeftColor") == "rgb(90, 63, 181)"
     context.close()
