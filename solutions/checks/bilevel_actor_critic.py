@@ -73,11 +73,11 @@ def policy_action_values(call: Call, rng: np.random.Generator) -> None:
         result = _array(call, "policy_action_values", (states, actions), *given)
         # Sum the rewards of all times: what is left after so many steps is below the rounding.
         law = transition.reshape(states * actions, states)
+        paid, move = (policy * reward).sum(1), np.einsum("sa,sat->st", policy, transition)
         expected = reward.astype(float).ravel()
         for step in range(1, 4000 if long else 250):
-            paid = law @ (policy * reward).sum(1)
-            expected = expected + discount**step * paid
-            law = law @ np.einsum("sa,sat->st", policy, transition)
+            expected = expected + discount**step * (law @ paid)
+            law = law @ move
         right = _close(result, expected.reshape(states, actions), 1e-7)
         _require(right, f"The values of actions {name} are not right.")
 
@@ -139,9 +139,10 @@ def return_gradient(call: Call, rng: np.random.Generator) -> None:
         free = torch.tensor(logits, requires_grad=True)
         policy = free.softmax(1)
         step = (policy[:, :, None] * torch.tensor(transition)).sum(1)
+        paid = (policy * torch.tensor(reward)).sum(1)
         law, total = torch.tensor(start), torch.zeros((), dtype=torch.float64)
         for time in range(200):
-            total = total + discount**time * (law[:, None] * policy * torch.tensor(reward)).sum()
+            total = total + discount**time * (law @ paid)
             law = law @ step
         expected = torch.autograd.grad(total, free)[0].numpy()
         _require(_close(result, expected, 1e-6), f"The gradient {when} is not right.")
