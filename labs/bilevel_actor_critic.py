@@ -57,7 +57,7 @@ from scipy import optimize
 from torch import nn
 from torch.nn import functional
 
-from gancourse import figures
+from gancourse import divergences, figures
 from gancourse.checks import StandardErrors, check
 from gancourse.data import load
 from gancourse.divergences import monte_carlo
@@ -459,7 +459,7 @@ check(
 )
 
 
-def largest_ratio(gamma, pairs=200):
+def largest_ratio(gamma, pairs=200, norm=np.inf):
     """Largest ||TV - TW|| / ||V - W|| over random pairs and one pair V, V + 1."""
     ratios = []
     for k in range(pairs):
@@ -467,7 +467,7 @@ def largest_ratio(gamma, pairs=200):
         W = V + 1 if k == 0 else rng.normal(size=len(CELLS))
         moved = action_values(living, V, gamma).max(1)
         moved = moved - action_values(living, W, gamma).max(1)
-        ratios.append(np.abs(moved).max() / np.abs(V - W).max())
+        ratios.append(np.linalg.norm(moved, norm) / np.linalg.norm(V - W, norm))
     return max(ratios)
 
 
@@ -475,7 +475,51 @@ check(
     "bellman-contraction",
     {"largest ratio over pairs": largest_ratio(0.9), "gamma": 0.9},
     tolerance=1e-9,
-    control=("gamma squared", 0.81),
+    control=("in the Euclidean norm", largest_ratio(0.9, norm=2)),
+)
+
+optimum = linear_programme(living, 0.9)
+sweeps = np.arange(1, 60)
+V, errors = optimum + 1, []
+for _ in sweeps:
+    V = action_values(living, V, 0.9).max(1)
+    errors.append(np.abs(V - optimum).max())
+check(
+    "bellman-contraction",
+    {
+        "most by which the error exceeds gamma^k": np.maximum(
+            errors - 0.9**sweeps, 0
+        ).max(),
+        "none": 0.0,
+    },
+    tolerance=1e-9,
+    control=("gamma^2k", np.maximum(errors - 0.81**sweeps, 0).max()),
+)
+print(
+    f"an error of 1 is below 1e-9 after {sweeps[np.array(errors) < 1e-9][0]} sweeps; "
+    f"promised after {np.ceil(np.log(1e9) / np.log(1 / 0.9)):.0f}"
+)
+
+
+def values_and_best(greedy_for):
+    """V of the policy that is greedy for some values of actions, and by how much others exceed V*."""
+    draw = np.random.default_rng([session.seed, 3])
+    others = draw.dirichlet(np.ones(4), size=(300, len(CELLS)))
+    excess = max((evaluate(living, pi, 0.9) - optimum).max() for pi in others)
+    greedy = evaluate(living, np.eye(4)[greedy_for.argmax(1)], 0.9)
+    return [*greedy, max(excess, 0)]
+
+
+check(
+    "bellman-contraction",
+    {
+        "V of the policy greedy for V*, most by which 300 others exceed V*": values_and_best(
+            action_values(living, optimum, 0.9)
+        ),
+        "V* by the linear programme, none": [*optimum, 0],
+    },
+    tolerance=1e-8,
+    control=("greedy for the next reward", values_and_best(living.reward)),
 )
 
 # %% [markdown]
@@ -499,6 +543,40 @@ check(
         "free steps, started at 2",
         np.tile(value_iteration(free, start=np.full(9, 2.0)), (3, 1)),
     ),
+)
+
+
+def improper_on_the_way(world, starts=50):
+    """From how many proper policies iteration meets one that never leaves, by the spectral radius of P."""
+    draw, met = np.random.default_rng([session.seed, 4]), 0
+    while starts:
+        policy = np.eye(4)[draw.integers(4, size=len(CELLS))]
+        if is_proper(world, policy):
+            starts -= 1
+            for _ in range(10):
+                V = evaluate(world, policy)
+                policy = np.eye(4)[action_values(world, V).argmax(1)]
+                if not is_proper(world, policy):
+                    met += 1
+                    break
+    return met
+
+
+def is_proper(world, policy):
+    P = np.einsum("sa,sat->st", policy, world.transition)
+    return np.abs(np.linalg.eigvals(P)).max() < 1 - 1e-9
+
+
+check(
+    "undiscounted-bellman",
+    {
+        "starts of 50 from which an improper policy is met": improper_on_the_way(
+            living
+        ),
+        "none": 0,
+    },
+    tolerance=1e-9,
+    control=("free steps", improper_on_the_way(free)),
 )
 
 final, values = policy_iteration(living)
@@ -626,14 +704,8 @@ def bisected():
 
 
 changes = roots_of_advantages()
-check(
-    "undiscounted-bellman",
-    {
-        "prices where the best policy changes, from roots": changes,
-        "the same by bisection of value iteration": bisected(),
-    },
-    tolerance=1e-6,
-    control=("exits that pay 0.9", 0.9 * changes),
+assert np.allclose(changes, bisected(), rtol=0, atol=1e-6), (
+    "roots and bisection differ"
 )
 print("changes at", np.array2string(changes, precision=4, floatmode="fixed"))
 
@@ -823,7 +895,10 @@ check(
     "reinforce-unbiased",
     {"policy gradient along a direction": along, "REINFORCE": plain.mean},
     tolerance=StandardErrors(4, plain.standard_error),
-    control=("the opposite sign", -plain.mean),
+    control=(
+        "without the factor gamma^t",
+        monte_carlo(torch.tensor((on * slope * to_go).sum(0))).mean,
+    ),
 )
 check(
     "reinforce-unbiased",
@@ -841,7 +916,10 @@ check(
         "TD errors of the true V": with_td.mean,
     },
     tolerance=StandardErrors(4, with_td.standard_error),
-    control=("the TD error with the opposite sign", -with_td.mean),
+    control=(
+        "the target with a minus, R - gamma V(S')",
+        estimate(rewards - gamma * next_value - V_pi[states]).mean,
+    ),
 )
 
 # %% [markdown]
@@ -1217,8 +1295,20 @@ def shown_loss(D):
     return -(reward * D.log() + (1 - reward) * (1 - D).log())
 
 
+lost = monte_carlo(shown_loss(critic_shown))
+value_of_game = divergences.value(lambda x: features(x) @ w, p_data, p_actor)
+check(
+    "gan-is-actor-critic",
+    {
+        "minus half of V, by quadrature": -0.5 * value_of_game,
+        "the critic's loss over coin flips": lost.mean,
+    },
+    tolerance=StandardErrors(4, lost.standard_error),
+    control=("without the factor 1/2", -value_of_game),
+)
 excess = monte_carlo(shown_loss(critic_shown) - shown_loss(optimum_shown))
 divergence = bernoulli_divergence(D_optimal, logit_grid.sigmoid())
+exchanged = bernoulli_divergence(logit_grid.sigmoid(), D_optimal)
 check(
     "gan-is-actor-critic",
     {
@@ -1227,7 +1317,7 @@ check(
         "loss beyond that of D*, from coin flips": excess.mean,
     },
     tolerance=StandardErrors(4, excess.standard_error),
-    control=("none", 0.0),
+    control=("the two coins exchanged", (law_shown * exchanged).sum() * dx),
 )
 
 # %% [markdown]
@@ -1281,22 +1371,41 @@ for through, autograd, hand in (
     )
 
 # %% [markdown]
-# **What the reward says about the action: nothing.** The score-function gradient of the *true* reward is REINFORCE in
-# this environment. It averages to zero. What moves the actor is the critic's opinion, which is the control.
+# **What the reward says about the action: nothing.** The actions below $-1$, where the data are, are paid like all others.
+# REINFORCE with the actions of these flips and the *true* reward averages to zero. The controls put what was *shown* in the
+# place of the action: what the critic sees does know the reward, and the actor follows the critic.
 
 # %%
-noise = torch.randn(flips, generator=session.random(4)).double()
-# d/d theta_1 of the log-density of a = theta_1 + theta_2 z is z / theta_2.
-true_gradient = monte_carlo(reward * noise / 0.8)
-opinion = (pz * (features(played[:, None]) @ w).sigmoid() * z / 0.8).sum()
+actions_played = p_actor.sample(flips, session.random(3))[:, 0].double()
+paid_far_left = monte_carlo(reward[actions_played < -1])
+check(
+    "true-action-value",
+    {
+        "one half": 0.5,
+        "mean reward of the actions below -1": paid_far_left.mean,
+    },
+    tolerance=StandardErrors(4, paid_far_left.standard_error),
+    control=("of what was shown below -1", reward[shown[:, 0] < -1].mean()),
+)
+
+
+def score(action):
+    """The derivative in theta_1 of the log-density of theta_1 + theta_2 z."""
+    return (action - 0.3) / 0.8**2
+
+
+true_gradient = monte_carlo(reward * score(actions_played))
 check(
     "true-action-value",
     {
         "zero": 0.0,
-        "policy gradient of the true reward": true_gradient.mean,
+        "REINFORCE with the true reward": true_gradient.mean,
     },
     tolerance=StandardErrors(4, true_gradient.standard_error),
-    control=("of the critic's opinion D(a)", opinion),
+    control=(
+        "with what was shown for the action",
+        (reward * score(shown[:, 0].double())).mean(),
+    ),
 )
 
 # %% [markdown]
@@ -1423,9 +1532,13 @@ ADAM = {"lr": 5e-4, "betas": (0.5, 0.999), "fused": session.device.type == "cuda
 
 def optimizers(first, second, method, half):
     """Of the actor (or generator), and of the critic (or discriminator; `half` its loss)."""
-    if method == "SGD":
-        return torch.optim.SGD(first, lr=0.05), torch.optim.SGD(
-            second, lr=0.1 if half else 0.05
+    if method != "Adam":
+        settings = (
+            {"lr": 0.05} if method == "SGD" else {"lr": 0.005, "momentum": 0.9}
+        )
+        doubled = settings | {"lr": 2 * settings["lr"]}
+        return torch.optim.SGD(first, **settings), torch.optim.SGD(
+            second, **doubled if half else settings
         )
     return torch.optim.Adam(first, **ADAM), torch.optim.Adam(
         second, **ADAM, eps=5e-9 if half else 1e-8
@@ -1446,7 +1559,10 @@ def as_gan(networks, method="Adam", device="cpu"):
     )
 
 
-def as_actor_critic(networks, method="Adam", device="cpu", sighted=None):
+def as_actor_critic(
+    networks, method="Adam", device="cpu", sighted=None, adjusted=True
+):
+    """`adjusted`: whether the critic's optimiser makes up for the factor 1/2 of its loss."""
     actor, critic = networks()
     eye = {}
     if sighted is not None:
@@ -1455,7 +1571,7 @@ def as_actor_critic(networks, method="Adam", device="cpu", sighted=None):
         nn.init.zeros_(eye["eye"].bias)
     trained = [*actor.parameters()]
     trained += [p for part in eye.values() for p in part.parameters()]
-    first, second = optimizers(trained, critic.parameters(), method, half=True)
+    first, second = optimizers(trained, critic.parameters(), method, half=adjusted)
     return State(
         actor=actor,
         critic=critic,
@@ -1497,13 +1613,14 @@ for fresh, one_step, maker in (
     )
 
 # %% [markdown]
-# Same seed, same batches, same noise, 500 steps on the ring of eight Gaussians. Then the three variants, each with one
-# adjustment dropped.
+# Same seed, same batches, same noise, 500 steps on the ring of eight Gaussians (150 in `smoke`). Beside each pair the
+# actor-critic with the GAN's own optimiser. Then the three variants, each with one adjustment dropped.
 #
 # *Predict: which of the three parts from the GAN the most?*
 
 # %% tags=["nbval-ignore-output", "training"]
-STEPS = 500
+STEPS = session.pick(smoke=150, cpu=500, gpu=500)
+METHODS = ("Adam", "SGD", "momentum")
 
 
 def train_on_ring(step, state, name):
@@ -1521,12 +1638,17 @@ def train_on_ring(step, state, name):
 
 
 twins = {}
-for method in ("Adam", "SGD"):
+for method in METHODS:
     twins["GAN", method] = train_on_ring(
         gan_step, as_gan(ring_networks, method), f"GAN {method}"
     )
     twins["actor-critic", method] = train_on_ring(
         actor_critic_step(), as_actor_critic(ring_networks, method), f"AC {method}"
+    )
+    twins["not adjusted", method] = train_on_ring(
+        actor_critic_step(),
+        as_actor_critic(ring_networks, method, adjusted=False),
+        f"AC not adjusted {method}",
     )
     pair = [
         twins[name, method].snapshots[STEPS] for name in ("GAN", "actor-critic")
@@ -1564,7 +1686,7 @@ for name, other in dropped.items():
     assert apart(other, STEPS) > 0.01, f"{name}: the loops did not part"
 
 # %%
-for method in ("Adam", "SGD"):
+for method in METHODS:
     check(
         "same-weights",
         {
@@ -1576,7 +1698,10 @@ for method in ("Adam", "SGD"):
             ].snapshots[STEPS],
         },
         tolerance=1e-9,
-        control=("weights at the start", twins["GAN", method].snapshots[0]),
+        control=(
+            "the critic's optimiser not adjusted",
+            twins["not adjusted", method].snapshots[STEPS],
+        ),
     )
 for name, other in dropped.items():
     check(
@@ -1635,6 +1760,28 @@ check(
     control=("that of the cross-entropy", by_entropy),
 )
 
+chances = np.linspace(0.05, 0.95, 10)
+
+
+def best_answer(loss_of):
+    """The D of least mean loss, for coins that say "real" with these chances, by a search on a fine grid."""
+    D = np.linspace(0, 1, 100_001)
+    return [
+        D[np.argmin(chance * loss_of(1 - D) + (1 - chance) * loss_of(D))]
+        for chance in chances
+    ]
+
+
+check(
+    "three-adjustments",
+    {
+        "D of least squared error, by a search": best_answer(np.square),
+        "the chance of real, as for the cross-entropy": chances,
+    },
+    tolerance=1e-5,
+    control=("D of least absolute error", best_answer(np.abs)),
+)
+
 reals = p_data.sample(200_000, session.random(6)).double()
 slopes = (1 - (features(reals) @ w).sigmoid()) * (w[1] + 2 * w[2] * reals[:, 0])
 played_z = torch.randn(200_000, generator=session.random(7)).double()
@@ -1670,7 +1817,7 @@ check(
 # %% [markdown]
 # ## 11. On images
 #
-# The same two loops with convolutions and batch norm, 500 steps, and again the same bits. Then the actor-critic goes on
+# The same two loops with convolutions and batch norm, as many steps, and again the same bits. Then the actor-critic goes on
 # alone: it *is* a GAN, so it should draw.
 
 # %% tags=["nbval-ignore-output", "training"]

@@ -55,7 +55,7 @@ import copy
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
-from scipy import integrate, special, stats
+from scipy import integrate, optimize, special, stats
 from torch import nn
 from torch.nn import functional
 
@@ -132,10 +132,55 @@ check(
 )
 
 # %% [markdown]
+# **From 0 to $\log 2$.** Five thousand pairs of laws on six points, with many zeros: some pairs are equal, some never meet. The library
+# trims its JSD to this range, so here the definition is written out. It is compared with the first part of the theorem,
+# $\log 2 - \frac12\int h(r)\,d\nu$ with $\nu = p + q$, $r = p/\nu$ and $h$ the entropy of a coin.
+
+
+# %%
+def coin_entropy(y):
+    return special.entr(np.asarray(y)) + special.entr(1 - np.asarray(y))
+
+
+def many_jsd(p, q):
+    """JSD of pairs of laws (pairs, points), from the entropies of coins."""
+    return (
+        LOG_2 - ((p + q) * coin_entropy(p / np.maximum(p + q, 1e-300))).sum(1) / 2
+    )
+
+
+pair_rng = np.random.default_rng([session.seed, 1])
+sparse_laws = pair_rng.dirichlet(np.full(6, 0.2), size=(2, 5000))
+# No law loses all its mass: the largest of six is at least 1/6.
+sparse_laws = np.where(sparse_laws < 0.05, 0.0, sparse_laws)
+sparse_laws = sparse_laws / sparse_laws.sum(2, keepdims=True)
+to_middle = special.rel_entr(sparse_laws, sparse_laws.mean(0)).sum(2)
+definition = to_middle.mean(0)
+check(
+    "jsd-identity",
+    {
+        "JSD of 5000 pairs, from the definition": definition,
+        "log 2 minus half the integral of h(r)": many_jsd(*sparse_laws),
+    },
+    tolerance=1e-9,
+    control=("KL to the middle, from one side only", to_middle[0]),
+)
+extremes = np.array([definition.min(), definition.max()])
+check(
+    "jsd-identity",
+    {
+        "least and largest JSD of 5000 pairs": extremes,
+        "0 and log 2": [0.0, LOG_2],
+    },
+    tolerance=1e-9,
+    control=("each half counted in full", 2 * extremes),
+)
+
+# %% [markdown]
 # **Can the integrals be trusted?** A density like $x^{-0.9}(1-x)^{-0.8}$ keeps visible mass where $x$ or $1 - x$ rounds to
 # zero. One lecture prints $\mathrm{KL}(\mathrm{Beta}(0.1, 0.2) \,\|\, \mathrm{Beta}(1, 1)) = 1.0036$: it cut the
-# integral off. The library integrates in the logit of $x$. Here is a second route, Gauss–Legendre in the logit with
-# fixed nodes, for JSD; and closed forms for the two KLs.
+# integral off. The library integrates the definition of JSD, in the logit of $x$. The second route is the first part of the
+# theorem again, by Gauss–Legendre in the logit with fixed nodes. For the two KLs there are closed forms.
 #
 # *Predict: how much mass of Beta(0.1, 0.2) lies within $10^{-3}$ of the ends?*
 
@@ -143,8 +188,8 @@ check(
 nodes, weights = np.polynomial.legendre.leggauss(40)
 
 
-def integral_in_logit(p, q, low, high, panels):
-    """JSD of two laws on (0, 1), integrated over t = logit x between two ends."""
+def entropy_in_logit(p, q, low, high, panels):
+    """log 2 - 1/2 int h(r) dnu of two laws on (0, 1), over t = logit x between two ends."""
     edges = np.linspace(low, high, panels + 1)
     half = np.diff(edges)[:, None] / 2
     t = (edges[:-1, None] + half + half * nodes).ravel()
@@ -155,12 +200,15 @@ def integral_in_logit(p, q, low, high, panels):
         - special.betaln(law.a, law.b)
         for law in (p, q)
     )
-    log_m = np.logaddexp(log_p, log_q) - LOG_2
-    terms = np.exp(log_p) * (log_p - log_m) + np.exp(log_q) * (log_q - log_m)
-    return float((terms * measure).sum() / 2)
+    nu = (np.exp(log_p) + np.exp(log_q)) * measure
+    return LOG_2 - float(nu @ coin_entropy(special.expit(log_p - log_q))) / 2
 
 
 singular, flat = Beta(0.1, 0.2), Beta(1.0, 1.0)
+print(
+    f"Beta(0.1, 0.2) has {special.betainc(0.1, 0.2, 1e-3):.3f} of its mass below 0.001 "
+    f"and {special.betainc(0.2, 0.1, 1e-3):.3f} above 0.999"
+)
 cut = special.logit(1e-3)
 check(
     "jsd-identity",
@@ -168,14 +216,14 @@ check(
         "JSD of Beta(0.1, 0.2) and Beta(1, 1), library": divergences.jsd(
             singular, flat
         ),
-        "Gauss-Legendre in the logit": integral_in_logit(
+        "log 2 minus half the integral of h(r)": entropy_in_logit(
             singular, flat, -400, 250, 400
         ),
     },
     tolerance=1e-8,
     control=(
         "integral cut off at 0.001 and 0.999",
-        integral_in_logit(singular, flat, cut, -cut, 40),
+        entropy_in_logit(singular, flat, cut, -cut, 40),
     ),
 )
 
@@ -255,7 +303,10 @@ check(
         "p_d": masses.repeat(5, 1),
     },
     tolerance=1e-3,
-    control=("the uniform law", torch.full((5, 6), 1 / 6)),
+    control=(
+        "the uniform law on the five points with data",
+        ((masses > 0) / 5).repeat(5, 1),
+    ),
 )
 
 # %% [markdown]
@@ -529,10 +580,6 @@ def bound_of(D, p_d, p_g):
     return LOG_2 + (p_d @ np.log(D) + p_g @ np.log(1 - D)) / 2
 
 
-def coin_entropy(y):
-    return special.entr(np.asarray(y)) + special.entr(1 - np.asarray(y))
-
-
 formula_jsd = LOG_2 - 0.5 * (
     (1 + epsilon) * coin_entropy(0.5 / (1 + epsilon))
     + (1 - epsilon) * coin_entropy(0.5 / (1 - epsilon))
@@ -548,7 +595,7 @@ check(
         "formulas of the proposition": [formula_fall, formula_jsd],
     },
     tolerance=1e-8,
-    control=("both fall together", [formula_fall, -formula_jsd]),
+    control=("the bound rises with JSD", [-formula_fall, formula_jsd]),
 )
 
 # %% [markdown]
@@ -597,8 +644,67 @@ check(
 )
 
 # %% [markdown]
-# $D \equiv \frac12$ is perfectly calibrated and knows nothing: its whole gap is refinement, $\mathrm{JSD}$.
-#
+# Calibration can be repaired: no function of $D$ has a larger bound than the fraction of real samples in the group. Here the answers
+# for the three groups are found by ascent on the bound alone. And $D \equiv \frac12$ is perfectly calibrated and knows nothing: its
+# whole gap is refinement, $\mathrm{JSD}$.
+
+# %%
+answer_logits = torch.zeros(3, dtype=torch.float64, requires_grad=True)
+ascent = torch.optim.LBFGS(
+    [answer_logits],
+    max_iter=300,
+    tolerance_grad=1e-13,
+    tolerance_change=0,
+    line_search_fn="strong_wolfe",
+)
+
+
+def minus_bound():
+    ascent.zero_grad()
+    logits = answer_logits[group]
+    pays_real, pays_fake = functional.logsigmoid(torch.stack([logits, -logits]))
+    bound = (
+        LOG_2
+        + (torch.tensor(mass_d) @ pays_real + torch.tensor(mass_g) @ pays_fake) / 2
+    )
+    (-bound).backward()
+    return -bound
+
+
+ascent.step(minus_bound)
+found_answers = answer_logits.detach().sigmoid().numpy()
+plain_means = np.bincount(group, share) / np.bincount(group)
+check(
+    "calibration-refinement",
+    {
+        "best bound and answers, by ascent": [
+            -minus_bound().item(),
+            *found_answers,
+        ],
+        "JSD of D's answers, fractions of real samples": [
+            divergences.jsd(real_in, fake_in),
+            *real_in / (real_in + fake_in),
+        ],
+    },
+    tolerance=1e-6,
+    control=(
+        "plain mean of D* over the group's points",
+        [bound_of(plain_means[group], mass_d, mass_g), *plain_means],
+    ),
+)
+undecided = np.full(8, 0.5)
+check(
+    "calibration-refinement",
+    {
+        "JSD - B(1/2)": divergences.jsd(mass_d, mass_g)
+        - bound_of(undecided, mass_d, mass_g),
+        "E_m kl(D*, 1/2)": mass_m @ bernoulli_kl(share, undecided),
+    },
+    tolerance=1e-8,
+    control=("no gap, as it is calibrated", 0.0),
+)
+
+# %% [markdown]
 # Now turn: a discriminator that sees the true log ratio only in so many *levels*, and overstates it by a *scale*. Which of the two does
 # more harm? *Predict before you move: which part does `scale` change?*
 
@@ -660,44 +766,56 @@ _ = interact(
 #
 # For a *fixed* $D$ the sample value is unbiased. For a $D$ *fitted* to the same samples it is not: the mean of maxima is at least the
 # maximum of means. On two states everything can be counted: with 20 samples from each law, the expectation of the fitted value is
-# a finite sum.
+# a finite sum. For each count the best $D$ is taken from its formula, and once more from a search that knows no formula.
 
 # %%
 size, chance_d, chance_g = 20, 0.3, 0.6
 counts = np.arange(size + 1)
-together = counts[:, None] + counts[None, :]
-
-
-def fitted_value(k_real, k_fake):
-    """Largest sample value over all D, with k samples of the first state in each set."""
-    first = special.xlogy(k_real, k_real / np.maximum(k_real + k_fake, 1))
-    first = first + special.xlogy(k_fake, k_fake / np.maximum(k_real + k_fake, 1))
-    l_real, l_fake = size - k_real, size - k_fake
-    second = special.xlogy(l_real, l_real / np.maximum(l_real + l_fake, 1))
-    second = second + special.xlogy(l_fake, l_fake / np.maximum(l_real + l_fake, 1))
-    return (first + second) / size
-
-
-exact_fitted = (
-    stats.binom.pmf(counts, size, chance_d)
-    @ fitted_value(counts[:, None], counts[None, :])
-    @ stats.binom.pmf(counts, size, chance_g)
+law_d, law_g = (
+    np.array([chance_d, 1 - chance_d]),
+    np.array([chance_g, 1 - chance_g]),
 )
-drawn = fitted_value(
-    rng.binomial(size, chance_d, 100_000), rng.binomial(size, chance_g, 100_000)
+count_chances = np.outer(
+    stats.binom.pmf(counts, size, chance_d), stats.binom.pmf(counts, size, chance_g)
 )
-simulated = divergences.monte_carlo(torch.from_numpy(drawn))
-population = -LOG_4 + 2 * divergences.jsd(
-    [chance_d, 1 - chance_d], [chance_g, 1 - chance_g]
-)
-assert exact_fitted > population
+
+
+def best_pay(k_real, k_fake):
+    """Largest k_real log y + k_fake log(1 - y): at the share of real samples."""
+    total = np.maximum(k_real + k_fake, 1)
+    return special.xlogy(k_real, k_real / total) + special.xlogy(
+        k_fake, k_fake / total
+    )
+
+
+def searched_pay(k_real, k_fake):
+    """The same by a search over the logit of y."""
+
+    def loss(logit):
+        return k_real * np.logaddexp(0, -logit) + k_fake * np.logaddexp(0, logit)
+
+    return -optimize.minimize_scalar(
+        loss, bounds=(-40, 40), method="bounded", options={"xatol": 1e-9}
+    ).fun
+
+
+def fitted_value(pay):
+    """Expected sample value of the best D, all counts of the first state weighed."""
+    of_state = np.array(
+        [[pay(k_real, k_fake) for k_fake in counts] for k_real in counts]
+    )
+    return float((count_chances * (of_state + of_state[::-1, ::-1])).sum() / size)
+
+
+population = -LOG_4 + 2 * divergences.jsd(law_d, law_g)
+assert fitted_value(best_pay) > population
 check(
     "held-out-bound",
     {
-        "expected fitted value, all cases counted": exact_fitted,
-        "mean of 100000 simulated fits": simulated.mean,
+        "expected fitted value, D from the formula": fitted_value(best_pay),
+        "D searched for each count": fitted_value(searched_pay),
     },
-    tolerance=StandardErrors(4, simulated.standard_error),
+    tolerance=1e-6,
     control=("C(G)", population),
 )
 
@@ -713,14 +831,7 @@ held_out = (
     + (size - k_fake) * np.log(1 - fixed[1])
 ) / size
 held_out = divergences.monte_carlo(torch.from_numpy(held_out))
-exact_fixed = 2 * (
-    bound_of(
-        fixed,
-        np.array([chance_d, 1 - chance_d]),
-        np.array([chance_g, 1 - chance_g]),
-    )
-    - LOG_2
-)
+exact_fixed = 2 * (bound_of(fixed, law_d, law_g) - LOG_2)
 check(
     "held-out-bound",
     {
@@ -729,6 +840,53 @@ check(
     },
     tolerance=StandardErrors(4, held_out.standard_error),
     control=("C(G)", population),
+)
+
+# %% [markdown]
+# How far does the bound of a fixed $D$ scatter? All counts are weighed, against the proposition's
+# $\frac12\sqrt{(v_d + v_g)/n}$. Then the other extreme, a $D$ that may be any function: a histogram so fine that each of 20 real and 20 generated
+# points, *all from one law*, has a bin of its own.
+
+# %%
+pays_d, pays_g = np.log(fixed), np.log(1 - fixed)
+variance_d = law_d @ pays_d**2 - (law_d @ pays_d) ** 2
+variance_g = law_g @ pays_g**2 - (law_g @ pays_g) ** 2
+of_first = np.stack([counts, size - counts], axis=1) / size
+every_bound = LOG_2 + ((of_first @ pays_d)[:, None] + of_first @ pays_g) / 2
+mean_bound = (count_chances * every_bound).sum()
+check(
+    "held-out-bound",
+    {
+        "scatter of the bound, all counts weighed": np.sqrt(
+            (count_chances * (every_bound - mean_bound) ** 2).sum()
+        ),
+        "half the root of (v_d + v_g)/n": np.sqrt((variance_d + variance_g) / size)
+        / 2,
+    },
+    tolerance=1e-8,
+    control=(
+        "all 2n points taken as one sample",
+        np.sqrt((variance_d + variance_g) / (2 * size)) / 2,
+    ),
+)
+
+point_rng = np.random.default_rng([session.seed, 2])
+real_points, fake_points = point_rng.random((2, size))
+
+
+def histogram_value(bins):
+    """Sample value of the best D that is constant on each of so many bins."""
+    bin_of = np.floor(np.append(real_points, fake_points) * bins)
+    which = np.unique(bin_of, return_inverse=True)[1]
+    k_real = np.bincount(which[:size], minlength=which.max() + 1)
+    return float(best_pay(k_real, np.bincount(which) - k_real).sum() / size)
+
+
+check(
+    "held-out-bound",
+    {"best histogram of 10^12 bins": histogram_value(10**12), "perfect": 0.0},
+    tolerance=1e-9,
+    control=("one bin", histogram_value(1)),
 )
 
 # %% [markdown]
@@ -803,8 +961,39 @@ plt.show()
 # %% [markdown]
 # ## 7. Convex in the law, not in the parameters
 #
-# For a fixed $D$, $V$ is affine in $p_g$; a maximum of affine functions is convex. By how much $C$ bends between two laws $p$ and $q$ is
-# again a regret: that of the discriminator which is best for the middle.
+# For a fixed $D$, $V$ is affine in $p_g$. We fix the $D$ that is best against a mixture of two laws.
+
+# %%
+one, other = gaussian(mean=1.5, std=1.0), gaussian(mean=-0.5, std=0.7)
+mixed = GaussianMixture([[1.5], [-0.5]], [1.0, 0.7], [0.3, 0.7])
+
+
+def value_of_best(best_against, p_g):
+    """V against p_g of the discriminator that is best against another law."""
+    return divergences.value(
+        lambda points: p_data.log_prob(points) - best_against.log_prob(points),
+        p_data,
+        p_g,
+    )
+
+
+check(
+    "value-is-convex",
+    {
+        "V(D, 0.3 p + 0.7 q), one D": value_of_best(mixed, mixed),
+        "0.3 V(D, p) + 0.7 V(D, q)": 0.3 * value_of_best(mixed, one)
+        + 0.7 * value_of_best(mixed, other),
+    },
+    tolerance=1e-8,
+    control=(
+        "each with its own best D",
+        0.3 * value_of_best(one, one) + 0.7 * value_of_best(other, other),
+    ),
+)
+
+# %% [markdown]
+# A maximum of affine functions is convex. By how much $C$ bends between two laws $p$ and $q$ is again a regret: that of the discriminator
+# which is best for the middle.
 
 # %%
 p_one, p_two = rng.dirichlet(np.ones(8), size=2)
@@ -886,7 +1075,7 @@ def two_states(t):
     return np.array([t, 1 - t])
 
 
-t_now, step_size, path = 0.9, 0.1, [0.9]
+t_now, step_size, path, falls = 0.9, 0.1, [0.9], []
 for _ in range(20):
     t_next = t_now - step_size
     frozen = half / (half + two_states(t_now))
@@ -897,8 +1086,22 @@ for _ in range(20):
         - bound_of(frozen, half, two_states(t_next)),
     ]
     assert min(gains) > 0, "a step did not improve"
+    falls.append(2 * np.array(gains))
     t_now, step_size = t_next, step_size / 2
     path.append(t_now)
+falls_of_c, falls_of_value = np.transpose(falls)
+before = np.array(path[:-1])
+seen_first, seen_second = 0.5 / (0.5 + before), 0.5 / (1.5 - before)
+check(
+    "improving-is-not-enough",
+    {
+        "fall of V with D frozen, each step": falls_of_value,
+        "(t - t') log((1 - D(1))/(1 - D(2)))": -np.diff(path)
+        * np.log((1 - seen_first) / (1 - seen_second)),
+    },
+    tolerance=1e-9,
+    control=("fall of C", falls_of_c),
+)
 limit = -1.2 * coin_entropy(0.5 / 1.2) - 0.8 * coin_entropy(0.5 / 0.8)
 check(
     "improving-is-not-enough",
@@ -913,19 +1116,22 @@ check(
 
 # %% [markdown]
 # **A rule that works.** Exponentiated gradient: multiply $p_g$ by $e^{-\partial C/\partial p_g}$ and normalise. Autograd takes the
-# derivative of $C$ through the maximum over $D$; the theorem says that the result is the average of $p_g$ and $p_d$.
+# derivative of $C$ through the maximum over $D$; the theorem says that the sum before normalising is 2 and the result the average of
+# $p_g$ and $p_d$. JSD falls to half or less in each step.
 
 # %%
 law = torch.tensor([0.05, 0.4, 0.1, 0.15, 0.1, 0.2], dtype=torch.float64)
 start_distance = divergences.total_variation(law, masses)
-distances = []
+start_jsd = divergences.jsd(law, masses)
+distances, jsds, sums, timid_sums = [], [], [], []
 for number in range(12):
     p_g = law.clone().requires_grad_()
     (slope,) = torch.autograd.grad(criterion(p_g), p_g)
-    stepped = law * torch.exp(-slope)
+    stepped, timid = law * torch.exp(-slope), law * torch.exp(-slope / 2)
+    sums.append(float(stepped.sum()))
+    timid_sums.append(float(timid.sum()))
     stepped = stepped / stepped.sum()
     if number == 0:
-        timid = law * torch.exp(-slope / 2)
         check(
             "exponentiated-gradient",
             {
@@ -937,6 +1143,7 @@ for number in range(12):
         )
     law = stepped
     distances.append(divergences.total_variation(law, masses))
+    jsds.append(divergences.jsd(law, masses))
 check(
     "exponentiated-gradient",
     {
@@ -945,6 +1152,26 @@ check(
     },
     tolerance=1e-8,
     control=("divided by three", start_distance * 3.0 ** -np.arange(1, 13)),
+)
+check(
+    "exponentiated-gradient",
+    {"sums before normalising, 12 steps": sums, "2": [2.0] * 12},
+    tolerance=1e-9,
+    control=("step one half", timid_sums),
+)
+
+
+def largest_excess(factor):
+    """Most by which JSD is above the start's, divided by a factor in each step."""
+    allowed = start_jsd * float(factor) ** -np.arange(1, 13)
+    return float(np.maximum(jsds - allowed, 0).max())
+
+
+check(
+    "exponentiated-gradient",
+    {"largest excess of JSD over a halving": largest_excess(2), "none": 0.0},
+    tolerance=1e-9,
+    control=("over a quartering", largest_excess(4)),
 )
 
 # %% mystnb={"image": {"alt": "C minus its minimum over steps, on a logarithmic scale: the improving steps level off far above zero, exponentiated gradient from the same start falls along a straight line."}}
@@ -1004,8 +1231,8 @@ check(
 # ## 10. The square root is a distance
 #
 # The proof maps a law $p$ to the function $e^{-t p(x)}/t$ and shows that $\sqrt{\mathrm{JSD}}$ is half the $L^2$ distance of the images. The
-# integral over $t$ by quadrature, against the library. Then the triangle inequality on random triples, many of them with zeros; JSD itself
-# breaks it.
+# integral over $t$ by quadrature, against the library. Then the triangle inequality on random triples, many of them with zeros. JSD itself
+# breaks it, already for $(1, 0)$ and $(0, 1)$ with a stop at $(\frac12, \frac12)$.
 
 
 # %%
@@ -1038,12 +1265,6 @@ check(
 
 
 # %%
-def many_jsd(p, q):
-    return (
-        LOG_2 - ((p + q) * coin_entropy(p / np.maximum(p + q, 1e-300))).sum(1) / 2
-    )
-
-
 triples = rng.dirichlet(np.full(4, 0.3), size=(3, 20_000))
 triples = np.where(triples < 0.05, 0.0, triples)
 triples = triples / triples.sum(2, keepdims=True)
@@ -1067,6 +1288,20 @@ check(
     },
     tolerance=1e-8,
     control=("without the root", largest_violation(*legs)),
+)
+
+heads, tails = np.eye(2)
+check(
+    "root-jsd-metric",
+    {
+        "JSD from (1, 0) to (0, 1), direct and with a stop": [
+            divergences.jsd(heads, tails),
+            divergences.jsd(heads, half) + divergences.jsd(half, tails),
+        ],
+        "log 2 and 3 log 2 - 3/2 log 3": [LOG_2, 3 * LOG_2 - 1.5 * np.log(3)],
+    },
+    tolerance=1e-9,
+    control=("the stop costs nothing and saves nothing", [LOG_2, LOG_2]),
 )
 
 # %% [markdown]

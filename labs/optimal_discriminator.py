@@ -113,6 +113,18 @@ check(
     tolerance=1e-8,
     control=("softplus(s), softplus(-s)", np.logaddexp(0, [s, -s])),
 )
+targets = np.array([-0.05, 0.0, 0.3, 0.9, 1.0, 1.05])[:, None]
+check(
+    "value-is-cross-entropy",
+    {
+        "loss of six targets t, from probabilities": -targets
+        * np.log(special.expit(s))
+        - (1 - targets) * np.log(1 - special.expit(s)),
+        "softplus(s) - t s": np.logaddexp(0, s) - targets * s,
+    },
+    tolerance=1e-8,
+    control=("softplus(s) - (1 - t) s", np.logaddexp(0, s) - (1 - targets) * s),
+)
 
 
 # %%
@@ -181,7 +193,7 @@ check(
 # %% [markdown]
 # ## 3. The optimal discriminator
 #
-# Four views of one theorem.
+# Six views of one theorem.
 #
 # **Over all functions at once.** Cut the line into bins and let $D$ be *any* function of the bin. Gradient ascent on $V$
 # knows nothing of the formula. No density is needed, only the masses $P_d(B)$ and $P_g(B)$.
@@ -332,6 +344,27 @@ check(
     ),
 )
 
+# %% [markdown]
+# **Not reached.** Here $D^*$ is 1 and 0 where only one law has mass, and no network says either. With its logit cut off at
+# $\pm n$ the value comes as near to the maximum as one likes, and never arrives.
+
+# %%
+caps = [1.0, 3.0, 10.0, 30.0]
+check(
+    "optimal-discriminator",
+    {
+        "V of D* with its logit cut off": [
+            divergences.value(
+                lambda p, n=n: uniform_optimum(p).clamp(-n, n), left, right
+            )
+            for n in caps
+        ],
+        "-log 2 - log(1 + e^-n)": [-np.log(2) - np.log1p(np.exp(-n)) for n in caps],
+    },
+    tolerance=1e-9,
+    control=("the maximum itself", [-np.log(2)] * 4),
+)
+
 
 # %% [markdown]
 # **A trained network.** It sees samples only. Its error is measured where there is mass: the root mean square of
@@ -411,8 +444,8 @@ check(
         "D* in ten bins of equal mass": by_bin(d_star),
         "a network trained on 32000 samples": by_bin(trained[32_000][0]),
     },
-    tolerance=3e-2,
-    control=("roles swapped", by_bin(1 - d_star)),
+    tolerance=2e-2,
+    control=("nothing learned, D = 1/2", by_bin(torch.full_like(d_star, 0.5))),
 )
 
 # %% [markdown]
@@ -502,6 +535,26 @@ check(
         "means swapped",
         [closed_form(-0.5, 1.0, 0.9, 0.9), closed_form(-0.5, 1.0, 0.6, 1.3)],
     ),
+)
+
+
+def log_ratio_at(t):
+    point = torch.tensor([[t]], dtype=torch.float64)
+    return float(
+        gaussian(1.0, 0.9).log_prob(point) - gaussian(-0.5, 0.9).log_prob(point)
+    )
+
+
+check(
+    "gaussian-logit",
+    {
+        "root of the log-ratio, equal variances": optimize.brentq(
+            log_ratio_at, -5, 5, xtol=1e-13
+        ),
+        "the midpoint of the means": (1.0 - 0.5) / 2,
+    },
+    tolerance=1e-9,
+    control=("half their distance", (1.0 + 0.5) / 2),
 )
 
 
@@ -692,8 +745,8 @@ check(
     },
     tolerance=1e-9,
     control=(
-        "against 1 - D*",
-        stats.spearmanr(smoothed, 1 - d_star[some]).statistic,
+        "against the numerator alone, alpha p_d + beta p_g",
+        stats.spearmanr(smoothed, (alpha * a + beta * b)[some]).statistic,
     ),
 )
 
@@ -754,11 +807,40 @@ check(
 )
 
 # %% [markdown]
+# Far out it is all or nothing. Data $N(0, 1)$, generator $N(4, 1)$: the log-ratio has the slope $-4$ everywhere, and at
+# $x = 16$ the data have no chance, $D^* \approx e^{-56}$.
+
+
+# %%
+def slope_far_out(alpha, beta):
+    t = torch.tensor([[16.0]], dtype=torch.float64, requires_grad=True)
+    D = (gaussian(0.0, 1.0).log_prob(t) - gaussian(4.0, 1.0).log_prob(t)).sigmoid()
+    return torch.autograd.grad((beta + (alpha - beta) * D).log().sum(), t)[0].item()
+
+
+check(
+    "smoothing-gradient",
+    {
+        "slope of log D at 16, beta 0 and 0.1": [
+            slope_far_out(0.9, 0.0),
+            slope_far_out(0.9, 0.1),
+        ],
+        "that of the log-ratio, and none": [-4.0, 0.0],
+    },
+    tolerance=1e-9,
+    control=(
+        "the factor at its bound 1 - beta/alpha",
+        [-4.0, -4 * (1 - 0.1 / 0.9)],
+    ),
+)
+
+# %% [markdown]
 # ## 9. Targets without an optimum
 #
 # Targets $1.05$ for real and $-0.05$ for fake were used in print. Take the two uniform laws again. On $[0, \frac12)$ only
 # the data have mass, so the mean target $t$ is $1.05$, and a growing logit lowers the risk for ever: each unit changes it by
-# $(1 - t)$ times the mass there, which is negative. The loss is written as it stands in code, one mean over real and one over generated points.
+# $(1 - t)$ times the mass there, which is negative. On $(1, \frac32]$ only the generator has, $t = -0.05$, and a falling logit
+# changes it by $t$ times the mass. The loss is written as it stands in code, one mean over real and one over generated points.
 
 # %%
 u = torch.linspace(-0.5, 2.0, 25_001, dtype=torch.float64)[:, None] + 5e-5
@@ -766,26 +848,34 @@ du = float(u[1, 0] - u[0, 0])
 p_u, q_u = left.log_prob(u).exp(), right.log_prob(u).exp()
 
 
-def risk(logit, alpha, beta):
-    """Half the soft-target loss; D answers `logit` on [0, 1/2), 0 elsewhere."""
-    s = torch.where((u[:, 0] > 0) & (u[:, 0] < 0.5), logit, 0.0)
+def risk(logit, alpha, beta, low=0.0, high=0.5):
+    """Half the soft-target loss; D answers `logit` between low and high, 0 elsewhere."""
+    s = torch.where((u[:, 0] > low) & (u[:, 0] < high), logit, 0.0)
     on_real = alpha * functional.softplus(-s) + (1 - alpha) * functional.softplus(s)
     on_fake = beta * functional.softplus(-s) + (1 - beta) * functional.softplus(s)
     return float(((p_u * on_real + q_u * on_fake) / 2).sum() * du)
 
 
-def change_per_unit(alpha, beta):
-    return (risk(200.0, alpha, beta) - risk(100.0, alpha, beta)) / 100
+def changes_per_unit(alpha, beta):
+    """With the logit growing where only the data are, falling where only the generator is."""
+    growing = risk(200.0, alpha, beta) - risk(100.0, alpha, beta)
+    falling = risk(-200.0, alpha, beta, 1.0, 1.5) - risk(
+        -100.0, alpha, beta, 1.0, 1.5
+    )
+    return [growing / 100, falling / 100]
 
 
 check(
     "no-optimum",
     {
-        "change of the risk per unit of logit": change_per_unit(1.05, -0.05),
-        "(1 - t) m([0, 1/2)) by hand": (1 - 1.05) * 0.25,
+        "changes of the risk per unit of logit": changes_per_unit(1.05, -0.05),
+        "(1 - t) m([0, 1/2)) and t m((1, 3/2]) by hand": [
+            (1 - 1.05) * 0.25,
+            -0.05 * 0.25,
+        ],
     },
     tolerance=1e-4,
-    control=("targets 0.95 and 0.05", change_per_unit(0.95, 0.05)),
+    control=("targets 0.95 and 0.05", changes_per_unit(0.95, 0.05)),
 )
 
 # %% [markdown]
@@ -821,6 +911,58 @@ check(
     },
     tolerance=1e-6,
     control=("the two swapped", np.stack([-special.expit(-t), -special.expit(t)])),
+)
+
+# %% [markdown]
+# What reaches the generator is this number times $J^{\mathsf T} \nabla s$: the slope of the logit, pulled back through the
+# generator. A generator with three parameters and one fixed $z$ shows it.
+
+# %%
+z = torch.tensor([0.4, -1.1], dtype=torch.float64)
+theta = torch.tensor([0.5, -0.3, 0.8], dtype=torch.float64)
+
+
+def made(theta):
+    return torch.stack(
+        [
+            theta[0] * z[0] + theta[1] * theta[2] * z[1],
+            theta[1].exp() * z[0] + theta[2] ** 2,
+        ]
+    )
+
+
+def logit_of(point):
+    return 0.7 * point[0] - 1.2 * point[1] + 0.5 * point[0] * point[1]
+
+
+def slopes_in_theta(loss, h=1e-6):
+    return [
+        float(
+            loss(logit_of(made(theta + step))) - loss(logit_of(made(theta - step)))
+        )
+        / (2 * h)
+        for step in h * torch.eye(3, dtype=torch.float64)
+    ]
+
+
+pulled = torch.func.jacrev(made)(theta).T @ torch.func.grad(logit_of)(made(theta))
+D = logit_of(made(theta)).sigmoid()
+check(
+    "logit-gradients",
+    {
+        "differences of both losses in theta": [
+            slopes_in_theta(lambda s: -functional.softplus(s)),
+            slopes_in_theta(lambda s: functional.softplus(-s)),
+        ],
+        "-D and -(1 - D), times J^T grad s": torch.stack(
+            [-D * pulled, -(1 - D) * pulled]
+        ),
+    },
+    tolerance=1e-6,
+    control=(
+        "derivatives in D for those in the logit",
+        torch.stack([-pulled / (1 - D), -pulled / D]),
+    ),
 )
 
 # %% mystnb={"image": {"alt": "Size of the two gradients against the logit of a generated sample. The minimax gradient goes to zero on the left, where the discriminator wins; the non-saturating one goes to zero on the right, where the generator wins."}}

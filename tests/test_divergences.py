@@ -8,6 +8,7 @@ import pytest
 import torch
 from scipy import special
 
+from gancourse import divergences
 from gancourse.divergences import QuadratureError, jsd, kl, monte_carlo, total_variation, value
 from gancourse.targets import Beta, GaussianMixture, Uniform, gaussian, ring
 
@@ -348,3 +349,14 @@ def test_monte_carlo_by_hand_and_in_the_long_run():
 def test_monte_carlo_refuses_what_has_no_mean(values, message):
     with pytest.raises(ValueError, match=message):
         monte_carlo(values)
+
+
+def test_an_integral_beyond_its_bound_is_an_error_and_not_cut_off(monkeypatch):
+    halves = divergences._halves_against_middle
+
+    def doubled(log_p, log_q, x):
+        return tuple(2 * term for term in halves(log_p, log_q, x))
+
+    monkeypatch.setattr(divergences, "_halves_against_middle", doubled)
+    with pytest.raises(QuadratureError, match=r"1\.38\d+, outside \[0, 0\.693"):
+        jsd(Uniform(0, 1), Uniform(2, 3))

@@ -46,7 +46,7 @@ def kl(p: Target | ArrayLike, q: Target | ArrayLike) -> float:
         return max(0.0, float(special.rel_entr(*_laws(p, q)).sum()))
     if p.support[0] < q.support[0] or p.support[1] > q.support[1]:
         return math.inf
-    return max(0.0, _expectation(p, q, lambda log_p, log_q, x: (log_p - log_q, None)))
+    return _rounded_into(_expectation(p, q, lambda log_p, log_q, x: (log_p - log_q, None)), math.inf)
 
 
 def jsd(p: Target | ArrayLike, q: Target | ArrayLike) -> float:
@@ -59,7 +59,7 @@ def jsd(p: Target | ArrayLike, q: Target | ArrayLike) -> float:
         middle = (first + second) / 2
         value = (special.rel_entr(first, middle) + special.rel_entr(second, middle)).sum() / 2
     else:
-        value = _expectation(p, q, _halves_against_middle)
+        value = _rounded_into(_expectation(p, q, _halves_against_middle), math.log(2))
     return float(np.clip(value, 0, math.log(2)))  # rounding must not make a square root of it fail
 
 
@@ -71,7 +71,15 @@ def total_variation(p: Target | ArrayLike, q: Target | ArrayLike) -> float:
     else:
         # |p - q| = p sign(p - q) - q sign(p - q)
         value = _expectation(p, q, lambda log_p, log_q, x: (s := np.sign(log_p - log_q) / 2, -s))
+        value = _rounded_into(value, 1.0)
     return float(np.clip(value, 0, 1))
+
+
+def _rounded_into(value: float, high: float) -> float:
+    """An integral without what rounding puts below 0 or above its bound; more than that is an error."""
+    if not -MASS_TOLERANCE <= value <= high + MASS_TOLERANCE:
+        raise QuadratureError(f"The integral is {value:.9g}, outside [0, {high:.9g}] by more than rounding.")
+    return min(max(value, 0.0), high)
 
 
 def value(logit: Callable[[torch.Tensor], torch.Tensor], p: Target, q: Target) -> float:
