@@ -73,7 +73,7 @@ def lab_namespace(stem, setup):
     tree = ast.parse(lab_source(stem))
     for node in tree.body:
         if isinstance(node, ast.Import | ast.ImportFrom) or (
-            isinstance(node, ast.Assign) and _is_literal(node.value)
+            isinstance(node, ast.Assign) and _is_plain(node)
         ):
             exec(compile(ast.Module([node], []), "lab", "exec"), names)
     definitions = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
@@ -82,12 +82,13 @@ def lab_namespace(stem, setup):
     return names, [node.name for node in definitions]
 
 
-def _is_literal(value):
+def _is_plain(node):
+    """Whether an assignment binds names to what stands there; `x[:2] = -6, 6` needs an x."""
     try:
-        ast.literal_eval(value)
+        ast.literal_eval(node.value)
     except ValueError:
         return False
-    return True
+    return not any(isinstance(target, ast.Subscript | ast.Attribute) for target in node.targets)
 
 
 def arities(function):
