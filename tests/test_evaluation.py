@@ -184,6 +184,12 @@ def test_a_class_that_nobody_shows_is_not_shown(halves):
     assert image_quality(kept.images, kept).classes == 9
 
 
+def test_the_last_class_may_be_the_one_that_is_missing(halves):
+    reference, real = halves
+    others = features.classify(real.images, "digits") != 9
+    assert image_quality(real.images[others], reference).classes == 9
+
+
 @pytest.mark.skipif(not os.environ.get("GANCOURSE_DATA"), reason="GANCOURSE_DATA names no folder with data")
 def test_the_class_that_is_mistaken_most_is_missed_when_it_is_not_there():
     test = data.fashion_mnist("test")

@@ -1,5 +1,6 @@
 import copy
 import inspect
+from itertools import pairwise
 
 import pytest
 import torch
@@ -154,6 +155,8 @@ def test_dcgan_follows_the_rules_of_dcgan(size):
     assert down.count(nn.BatchNorm2d) == halvings  # everywhere but at the input
     assert nn.LeakyReLU not in up
     assert not {nn.ReLU, nn.Tanh} & set(down)
+    assert up.count(nn.ReLU) == down.count(nn.LeakyReLU) == halvings + 1
+    assert all(after is nn.LeakyReLU for before, after in pairwise(down) if before is nn.BatchNorm2d)
     assert all(layer.negative_slope == 0.2 for layer in discriminator if isinstance(layer, nn.LeakyReLU))
     for layer, after in zip(generator, list(generator)[1:], strict=False):
         assert isinstance(after, nn.ReLU) or not isinstance(layer, nn.BatchNorm2d)
