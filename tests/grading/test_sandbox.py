@@ -146,8 +146,9 @@ def test_no_worker_outlives_its_grader(sandbox, tmp_path, locked, sign):
     folder = "/tmp" if locked else str(tmp_path)
     code = f"open('{folder}/begun', 'w').close()\nimport signal\nsignal.pause()"
     start = f"""
-import os
+import os, signal
 from grading.sandbox import Workplace
+signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background a shell lets it be ignored
 worker = Workplace(60, locked={locked}).start()
 print(*worker._family(), flush=True)
 try:
@@ -168,6 +169,7 @@ except KeyboardInterrupt:
         family = [Path("/proc", process) for process in grader.stdout.readline().split()]
         assert within(20, Path(f"{family[0]}/root{folder}/begun").exists)
         grader.send_signal(sign)
+        grader.wait(20)
     assert within(5, lambda: not any(process.exists() for process in family))
 
 
