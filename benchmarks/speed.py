@@ -1,7 +1,8 @@
 """Our loop beside the usual tutorial's: `python -m benchmarks.speed`, which writes benchmarks/speed.md.
 
 Both sides train the same networks, batches of 64 and Adam at 2e-4. Ours is `gancourse.training.run` with the
-step printed in labs/optimal_discriminator.py, taken from that file. The tutorial's reads one PIL image at a
+step printed in labs/optimal_discriminator.py, or for WGAN-GP in labs/wasserstein_duality.py, taken from that
+file. The tutorial's reads one PIL image at a
 time through transforms and a DataLoader, has a sigmoid and BCELoss, separate passes over real and generated
 images, and `.item()` at every step. Blocks of both are timed in turns; a ratio is the median over the pairs.
 On a GPU take blocks of 1000 updates or more, so that recording the step is a small part of one.
@@ -34,14 +35,13 @@ from torch.utils.flop_counter import flop_registry
 from gancourse import products
 from gancourse.data import Images, load
 from gancourse.networks import count_parameters, dcgan
-from gancourse.objectives import wasserstein_discriminator_loss, wasserstein_generator_loss
-from gancourse.penalties import gradient_penalty
 from gancourse.training import State, has_bfloat16, run
 from tools.measure import processor
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULT = Path(__file__).with_suffix(".md")
 LAB = ROOT / "labs" / "optimal_discriminator.py"
+PENALTY_LAB = ROOT / "labs" / "wasserstein_duality.py"
 LATENT_DIM, BATCH, N_CRITIC, WEIGHT = 100, 64, 5, 10.0
 ADAM = {"lr": 2e-4, "betas": (0.5, 0.999)}
 WIDTH = 16  # of the DCGAN, as in the lab's profile cpu
@@ -81,6 +81,11 @@ class Game:
     critic_steps: int = 1
     penalty: bool = False
 
+    @property
+    def judge(self) -> str:
+        """What the lab's step calls the generator's opponent."""
+        return "critic" if self.penalty else "discriminator"
+
 
 GAMES = {
     "GAN": Game(tutorial_networks),
@@ -92,14 +97,11 @@ GAMES = {
 def new_state(game: Game, pixels: int, device: torch.device, seed: int = 0, **adam) -> State:
     """Networks and optimisers from a seed; `fused=True` is the lab's, nothing the tutorial's."""
     torch.manual_seed(seed)
-    generator, discriminator = (network.to(device) for network in game.networks(pixels))
-    return State(
-        generator=generator,
-        discriminator=discriminator,
-        generator_optimizer=torch.optim.Adam(generator.parameters(), **ADAM, **adam),
-        discriminator_optimizer=torch.optim.Adam(discriminator.parameters(), **ADAM, **adam),
-        noise=torch.Generator(device).manual_seed(seed),
-    )
+    players = {}
+    for name, network in zip(("generator", game.judge), game.networks(pixels), strict=True):
+        players[name] = network.to(device)
+        players[f"{name}_optimizer"] = torch.optim.Adam(network.parameters(), **ADAM, **adam)
+    return State(**players, noise=torch.Generator(device).manual_seed(seed))
 
 
 # -------------------------------------------------------------------------------------- the tutorial's side
@@ -146,9 +148,10 @@ def batches_preloaded(images: Tensor) -> Iterator[Tensor]:
 
 def tutorial_updates(game: Game, state: State, batches: Iterator[Tensor], updates: int) -> None:
     """Train by so many updates of G in the style of the usual tutorial."""
-    generator, discriminator = state.generator, nn.Sequential(state.discriminator, nn.Sigmoid())
-    if game.penalty:
-        discriminator = state.discriminator
+    generator, discriminator = state.generator, getattr(state, game.judge)
+    d_optimizer = getattr(state, f"{game.judge}_optimizer")
+    if not game.penalty:
+        discriminator = nn.Sequential(discriminator, nn.Sigmoid())
     device = next(generator.parameters()).device
     loss = nn.BCELoss()
     for _ in range(updates):
@@ -161,16 +164,16 @@ def tutorial_updates(game: Game, state: State, batches: Iterator[Tensor], update
             g_loss.backward()
             state.generator_optimizer.step()
 
-            state.discriminator_optimizer.zero_grad()
+            d_optimizer.zero_grad()
             real_loss = loss(discriminator(real), valid)
             fake_loss = loss(discriminator(fake.detach()), wrong)
             d_loss = (real_loss + fake_loss) / 2
             d_loss.backward()
-            state.discriminator_optimizer.step()
+            d_optimizer.step()
         else:
             for _ in range(game.critic_steps):
                 real = next(batches).to(device)
-                state.discriminator_optimizer.zero_grad()
+                d_optimizer.zero_grad()
                 fake = generator(torch.randn(len(real), LATENT_DIM, device=device)).detach()
                 alpha = torch.rand(len(real), 1, 1, 1, device=device)
                 between = (alpha * real + (1 - alpha) * fake).requires_grad_(True)
@@ -185,7 +188,7 @@ def tutorial_updates(game: Game, state: State, batches: Iterator[Tensor], update
                 penalty = ((gradients.norm(2, dim=1) - 1) ** 2).mean()
                 d_loss = -discriminator(real).mean() + discriminator(fake).mean() + WEIGHT * penalty
                 d_loss.backward()
-                state.discriminator_optimizer.step()
+                d_optimizer.step()
                 d_loss.item()
             state.generator_optimizer.zero_grad()
             g_loss = -discriminator(generator(torch.randn(BATCH, LATENT_DIM, device=device))).mean()
@@ -197,24 +200,34 @@ def tutorial_updates(game: Game, state: State, batches: Iterator[Tensor], update
 # --------------------------------------------------------------------------------------------- our side
 
 
-def lab_step(
-    device: torch.device, name: str = "thrifty_gan_step"
-) -> Callable[[State, Tensor], dict[str, Tensor]]:
-    """A non-saturating step of labs/optimal_discriminator.py, from its source: the one that trains images.
+def printed(lab: Path, names: tuple[str, ...], device: torch.device) -> dict:
+    """Functions of a lab, executed from its source, and what they need to stand in.
 
     Raises:
-        ValueError: the lab no longer defines it under these names.
+        ValueError: the lab no longer defines one of them under its name.
     """
-    names = ("sample_generator", "discriminator_step", "generator_step", "non_saturating", name)
-    tree = ast.parse(LAB.read_text(encoding="utf-8"))
+    tree = ast.parse(lab.read_text(encoding="utf-8"))
     found = {part.name: part for part in tree.body if isinstance(part, ast.FunctionDef)}
     if missing := [name for name in names if name not in found]:
-        raise ValueError(f"{LAB.name} defines no function {missing[0]!r}, which its step was made of.")
-    scope = {"torch": torch, "functional": functional}
-    scope |= {"LATENT_DIM": LATENT_DIM, "session": SimpleNamespace(device=device)}
+        raise ValueError(f"{lab.name} defines no function {missing[0]!r}, which its step was made of.")
+    scope = {"torch": torch, "functional": functional, "session": SimpleNamespace(device=device)}
+    scope |= {"LATENT_DIM": LATENT_DIM, "N_CRITIC": N_CRITIC, "PENALTY": WEIGHT}
     module = ast.Module(body=[found[name] for name in names], type_ignores=[])
-    exec(compile(module, str(LAB), "exec"), scope)
+    exec(compile(module, str(lab), "exec"), scope)
+    return scope
+
+
+def lab_step(device: torch.device, name: str = "thrifty_gan_step") -> Callable[..., dict[str, Tensor]]:
+    """A non-saturating step of labs/optimal_discriminator.py, unless named otherwise what trains images."""
+    parts = ("sample_generator", "discriminator_step", "generator_step", "non_saturating", name)
+    scope = printed(LAB, parts, device)
     return scope[name](scope["non_saturating"])
+
+
+def wgan_gp_step(device: torch.device) -> Callable[..., dict[str, Tensor]]:
+    """The step of labs/wasserstein_duality.py: five updates of the critic, each on its part of the batch."""
+    parts = ("sample_generator", "gradient_penalty", "ascend", "critic_step", "generator_step", "wgan_step")
+    return printed(PENALTY_LAB, parts, device)["wgan_step"]("penalty")
 
 
 def one_pass_step(state: State, real: Tensor) -> dict[str, Tensor]:
@@ -230,24 +243,6 @@ def one_pass_step(state: State, real: Tensor) -> dict[str, Tensor]:
     functional.softplus(-logits).mean().backward(inputs=list(state.generator.parameters()))
     state.generator_optimizer.step()
     return {"V": -loss, "D(G(z))": logits.sigmoid().mean()}
-
-
-def wgan_gp_step(state: State, real: Tensor) -> dict[str, Tensor]:
-    """Five updates of the critic, each on its part of the batch, and one of the generator."""
-    for part in real.chunk(N_CRITIC):
-        noise = torch.randn(len(part), LATENT_DIM, device=real.device, generator=state.noise)
-        fake = state.generator(noise).detach()
-        gap = wasserstein_discriminator_loss(state.discriminator(part), state.discriminator(fake))
-        penalty = gradient_penalty(state.discriminator, part, fake, WEIGHT, state.noise)
-        state.discriminator_optimizer.zero_grad()
-        (gap + penalty).backward()
-        state.discriminator_optimizer.step()
-    noise = torch.randn(len(part), LATENT_DIM, device=real.device, generator=state.noise)
-    loss = wasserstein_generator_loss(state.discriminator(state.generator(noise)))
-    state.generator_optimizer.zero_grad()
-    loss.backward(inputs=list(state.generator.parameters()))
-    state.generator_optimizer.step()
-    return {"W": -gap, "penalty": penalty}
 
 
 # ------------------------------------------------------------------------------------------- measurements
@@ -274,7 +269,7 @@ def blocks_of(
     ways["tutorial, end to end"] = tutorial(batches_one_by_one(images.cpu()))
     ways["tutorial, preloaded"] = tutorial(batches_preloaded(images))
     for precision in precisions:
-        ways[precision] = ours(wgan_gp_step if game.penalty else lab_step(device), precision)
+        ways[precision] = ours(wgan_gp_step(device) if game.penalty else lab_step(device), precision)
     if name == "GAN":
         for precision in precisions:
             ways[f"{precision}, new noise for G"] = ours(lab_step(device, "gan_step"), precision)
@@ -436,7 +431,7 @@ def report(images: Images, device: torch.device, threads: int, options: argparse
             rates.append([f"{name}: {label}", f"{rate:.1f}", *told, aims])
         state = new_state(GAMES[name], images.images.shape[-1], device)
         numbers = count_parameters(state.generator)
-        numbers += GAMES[name].critic_steps * count_parameters(state.discriminator)
+        numbers += GAMES[name].critic_steps * count_parameters(getattr(state, GAMES[name].judge))
         traffic = 7 * 4 * numbers  # weight, gradient and two moments are read, all but the gradient written
         # One plain step of each: a recording hides its operations.
         counted = blocks_of(name, images.images, 1, precisions)
@@ -506,7 +501,7 @@ on {datetime.date.today().isoformat()}, {machine}, Python {platform.python_versi
 <!-- setup -->
 
 The same networks, batches of {BATCH} and Adam at 2e-4 on both sides. The *GAN* has the generator 100-128-256-512-1024-{images.images[0].numel()} with batch norm and the discriminator {images.images[0].numel()}-512-256-1; *WGAN-GP* has the same networks and five updates of the critic for one of the generator; the *DCGAN* has {WIDTH} channels at full resolution.
-Ours is `gancourse.training.run`, without checkpoints, with the step of `labs/{LAB.name}` (WGAN-GP: a step in this benchmark's file). The tutorial's loop reads PIL images one by one through a DataLoader, or, preloaded, batches from a tensor. Reading the files is in neither. Both sides use the samples of the discriminator's update for the generator as well. The rows "new noise for G" run the lab's other step, Goodfellow et al.'s Algorithm 1, which makes one more pass through the generator; the rows "one pass of D" show what a single pass of D over real and generated images would save, which with batch norm is another D.
+Ours is `gancourse.training.run`, without checkpoints, with the step of `labs/{LAB.name}`, for WGAN-GP that of `labs/{PENALTY_LAB.name}`. The tutorial's loop reads PIL images one by one through a DataLoader, or, preloaded, batches from a tensor. Reading the files is in neither. Both sides use the samples of the discriminator's update for the generator as well. The rows "new noise for G" run the lab's other step, Goodfellow et al.'s Algorithm 1, which makes one more pass through the generator; the rows "one pass of D" show what a single pass of D over real and generated images would save, which with batch norm is another D.
 Medians, and quartiles in brackets, over {options.blocks} pairs of blocks of {options.steps} updates, taken in turns; on one thread of a CPU, seconds are of processor time, so that other programs do not count, though they slow caches and shared cores. Aims: end to end and preloaded. The recording of a step on CUDA was {"part of this run" if device.type == "cuda" else "not measured: there was no GPU"}.
 """  # noqa: E501
     text = head

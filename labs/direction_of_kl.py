@@ -1538,7 +1538,7 @@ def adam(network, lr, betas):
         network.parameters(),
         lr=lr,
         betas=betas,
-        fused=session.device.type == "cuda",
+        fused=True,
     )
 
 
@@ -1712,7 +1712,7 @@ vae_state = State(
     optimizer=torch.optim.Adam(
         [*decoder.parameters(), *encoder.parameters()],
         lr=1e-3,
-        fused=session.device.type == "cuda",
+        fused=True,
     ),
     noise=session.random(11, session.device),
 )

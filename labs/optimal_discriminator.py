@@ -1104,13 +1104,13 @@ def new_ring_state(seed):
             generator.parameters(),
             lr=1e-3,
             betas=(0.5, 0.9),
-            fused=session.device.type == "cuda",
+            fused=True,
         ),
         discriminator_optimizer=torch.optim.Adam(
             discriminator.parameters(),
             lr=1e-3,
             betas=(0.5, 0.9),
-            fused=session.device.type == "cuda",
+            fused=True,
         ),
         noise=session.random(100 + seed, session.device),
     )
@@ -1252,7 +1252,7 @@ for name, found in distances.items():
         f"most {name} generators did not find the ring"
     )
 
-# %% tags=["nbval-ignore-output"] mystnb={"image": {"alt": "Two panels over training steps: modes covered, and the fraction of high-quality samples, for the minimax and the non-saturating generator with several seeds. Both find the eight modes."}}
+# %% tags=["nbval-ignore-output"] mystnb={"image": {"alt": "Two panels over training steps: modes covered, and the fraction of high-quality samples, for the minimax and the non-saturating generator with several seeds. The minimax runs find seven or eight modes; of the non-saturating runs one stays at zero and the others find eight."}}
 _, (left_panel, right_panel) = plt.subplots(1, 2, figsize=(8, 3.4))
 for (name, seed), trained_run in ring_runs.items():
     colour = figures.COLOURS["generator" if name == "minimax" else "accent"]
@@ -1283,13 +1283,15 @@ right_panel.axhline(
 left_panel.legend()
 plt.show()
 
-# %% tags=["nbval-ignore-output"] mystnb={"image": {"alt": "Generated points of the two generators at three moments of training over the eight modes of the ring: a cloud in the middle, then a closed curve, then points gathered at the modes."}}
+# %% tags=["nbval-ignore-output"] mystnb={"image": {"alt": "Generated points of a typical run of each generator at three moments of training over the eight modes of the ring: a cloud in the middle, then a closed curve, then points gathered at the modes."}}
 _, panels = plt.subplots(2, 3, figsize=(7.5, 5.2), sharex=True, sharey=True)
-for row, name in zip(panels, LOSSES, strict=True):
+for row, (name, found) in zip(panels, distances.items(), strict=True):
+    # The run in the middle, by its distance to the modes.
+    typical = RING_SEEDS[np.argsort(found)[len(found) // 2]]
     for panel, step_number in zip(
         row, [0, MEASURED_AT[2], RING_STEPS], strict=True
     ):
-        points = ring_runs[name, RING_SEEDS[0]].snapshots[step_number]
+        points = ring_runs[name, typical].snapshots[step_number]
         panel.plot(
             *ring().means.T, "x", color=figures.COLOURS["data"], markersize=9
         )
@@ -1488,8 +1490,11 @@ plt.show()
 # - Every statement of the chapter held by two routes, and each falsehood was rejected.
 # - A network of a few hundred weights comes within a few hundredths of $D^*$ where there is data, and the error falls with the number
 #   of samples.
-# - From a fair start, the minimax generator found the modes of the ring, and with more samples of high quality than the
-#   non-saturating one: while neither player wins, saturation is no issue.
+# - From a fair start the minimax generator found the ring with every seed: while neither player wins, saturation is no issue. Of the
+#   non-saturating runs one was caught: its samples stay in a clump, which the discriminator drives round the ring. The other two
+#   ended with more samples of high quality than the minimax runs of their seeds, but three seeds are no verdict. With the seeds 0 to
+#   15, trained apart from this notebook, the minimax generator found all eight modes 16 times and had 59 % of high quality in the
+#   mean, the non-saturating one 10 times and 46 %.
 # - After a head start of the discriminator, plain gradient steps left the minimax generator where it was. The
 #   non-saturating one got away, and too far: it flew past the ring to places where no sample had ever been. There $D$ may
 #   say anything, as the theorem told, and it happened to say "real".

@@ -48,16 +48,27 @@ def test_the_profile_with_the_fewest_page_faults_is_taken(monkeypatch):
     }
 
 
-def test_what_is_measured_is_the_step_of_the_lab(monkeypatch, tmp_path):
-    step = speed.lab_step(CPU)
-    assert step.__code__.co_filename == str(speed.LAB)
-    state = speed.new_state(speed.GAMES["GAN"], 8, CPU, fused=True)
+@pytest.mark.parametrize(
+    ("make", "lab", "game", "told"),
+    [
+        (speed.lab_step, speed.LAB, "GAN", ["V", "D(G(z))"]),
+        (speed.wgan_gp_step, speed.PENALTY_LAB, "WGAN-GP", ["estimate"]),
+    ],
+)
+def test_what_is_measured_is_the_step_of_the_lab(make, lab, game, told):
+    step, game = make(CPU), speed.GAMES[game]
+    assert step.__code__.co_filename == str(lab)
+    state = speed.new_state(game, 8, CPU, fused=True)
     before = copy.deepcopy(state.state_dict())
-    values = step(state, digits().images[: speed.BATCH])
-    assert list(values) == ["V", "D(G(z))"]
-    for player in ("generator", "discriminator"):
+    assert list(step(state, digits().images[: speed.BATCH * game.critic_steps])) == told
+    for player in ("generator", game.judge):
         old, new = before[player]["weights"], getattr(state, player).state_dict()
         assert any(not torch.equal(old[key], new[key]) for key in old)
+    updates = {int(counts["step"]) for counts in getattr(state, f"{game.judge}_optimizer").state.values()}
+    assert updates == {game.critic_steps}
+
+
+def test_a_step_that_the_lab_no_longer_has_is_told(monkeypatch, tmp_path):
     renamed = tmp_path / "lab.py"
     renamed.write_text(speed.LAB.read_text(encoding="utf-8").replace("def thrifty", "def other"), "utf-8")
     monkeypatch.setattr(speed, "LAB", renamed)
@@ -85,7 +96,7 @@ def test_both_sides_train_networks_of_the_same_size(name):
     state = speed.new_state(game, pixels, CPU)
     before = copy.deepcopy(state.state_dict())
     speed.tutorial_updates(game, state, speed.batches_preloaded(digits().images), 1)
-    for player in ("generator", "discriminator"):
+    for player in ("generator", game.judge):
         old, new = before[player]["weights"], getattr(state, player).state_dict()
         assert all(not torch.equal(old[key], new[key]) for key in old if key.endswith("weight"))
 
