@@ -24,6 +24,9 @@ from tools.notebooks import from_source
 MASTERS = Path(__file__).resolve().parents[1] / "solutions"
 RELEASES = MASTERS.parent / "labs" / "homework"
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
+POINTS = 20
+FIRST = ("# Homework: ", f"{POINTS} points", "You need", "How it is marked")
+"""What the first cell tells students, beside how long it takes."""
 
 
 class NameTheExercise(NbGraderPreprocessor):
@@ -38,8 +41,9 @@ class NameTheExercise(NbGraderPreprocessor):
 
 
 def validate(master: Path, notebook: NotebookNode) -> None:
-    """Raise ValueError, naming the cell, when a master would release a solution or lose points."""
-    seen = set()
+    """Raise ValueError, naming the cell, when a master would release a solution, lose points or confuse."""
+    _check_frame(master, notebook)
+    seen, function = set(), ""
     for number, cell in enumerate(notebook.cells, start=1):
         about = cell.metadata.get("nbgrader")
         where = f"{master.name}, cell {number}"
@@ -64,12 +68,55 @@ def validate(master: Path, notebook: NotebookNode) -> None:
         seen.add(about["grade_id"])
         if about["grade"] and not about.get("points"):
             raise ValueError(f"{where}: a graded cell without points; add them to its nbgrader metadata.")
-        functions = re.findall(r"^def \w+", cell.source, re.M)
-        if solution and cell.cell_type == "code" and len(functions) != 1:
-            raise ValueError(
-                f"{where}: a solution cell must define one function, whose name the placeholder bears; "
-                f"found {len(functions)}."
-            )
+        functions = re.findall(r"^def (\w+)", cell.source, re.M)
+        if solution and cell.cell_type == "code":
+            if len(functions) != 1:
+                raise ValueError(
+                    f"{where}: a solution cell must define one function, whose name the placeholder bears; "
+                    f"found {len(functions)}."
+                )
+            (function,) = functions
+        if cell.cell_type == "code" and (solution or about["grade"]):
+            expected = function if solution else f"check_{function}"
+            if about["grade_id"] != expected:
+                raise ValueError(
+                    f"{where}: the grade_id is {about['grade_id']!r}, expected {expected!r}: a function's "
+                    "cell bears its name, that of its visible checks, which follows, has `check_` before it."
+                )
+    _check_points(master, notebook)
+
+
+def _check_frame(master: Path, notebook: NotebookNode) -> None:
+    """What stands before and after the exercises."""
+    first, last = notebook.cells[0].source, notebook.cells[-1].source
+    if missing := [part for part in FIRST if part not in first]:
+        raise ValueError(f"{master.name}, cell 1: lacks {missing[0]!r}; it tells students what awaits them.")
+    if not re.search(r"about (\d+ hours? )?\d+ minutes|about \d+ hours?\b", first):
+        raise ValueError(
+            f"{master.name}, cell 1: does not say how long it takes: 'about 2 hours 25 minutes'."
+        )
+    number, setup = next((n, c) for n, c in enumerate(notebook.cells, start=1) if c.cell_type == "code")
+    if setup.metadata.get("nbgrader", {}).get("grade_id", "setup") != "setup":
+        raise ValueError(
+            f"{master.name}, cell {number}: the first code cell imports; its grade_id is 'setup'."
+        )
+    if not last.startswith("## How to submit") or f"`{master.stem}.ipynb`" not in last:
+        raise ValueError(
+            f"{master.name}, cell {len(notebook.cells)}: the last cell is '## How to submit' and names "
+            f"`{master.stem}.ipynb`, the file to hand in."
+        )
+
+
+def _check_points(master: Path, notebook: NotebookNode) -> None:
+    """What the exercises earn, and who says so."""
+    graded = [cell for cell in notebook.cells if cell.metadata.get("nbgrader", {}).get("grade")]
+    total = sum(cell.metadata.nbgrader.points for cell in graded)
+    if total != POINTS:
+        raise ValueError(f"{master.name}: the exercises earn {total} points; a homework has {POINTS}.")
+    if not any(cell.cell_type == "markdown" for cell in graded):
+        raise ValueError(
+            f"{master.name}: no written answer; a derivation, a Markdown cell with points, is marked by hand."
+        )
 
 
 def release(master: Path) -> str:

@@ -1,7 +1,8 @@
 """Build labs/*.ipynb from labs/*.py and draw the chapters' figures: `python -m tools.notebooks`.
 
 A lab is executed only when its code, or a gancourse module that it imports, changed since its stored outputs
-were made; prose, the repository's address and the release tag re-execute nothing.
+were made; prose, the repository's address and the release tag re-execute nothing. A lab that fails keeps its
+old outputs, and the others are built all the same.
 """
 
 import argparse
@@ -21,6 +22,7 @@ from jupyter_client.asynchronous import AsyncKernelClient
 from jupyter_client.channels import AsyncZMQSocketChannel
 from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
 from nbformat import NotebookNode
 from traitlets import DottedObjectName, Type
 
@@ -209,16 +211,38 @@ def build(source: Path, force: bool = False) -> None:
         print(f"{target.name}: written")
 
 
-def draw_figures() -> None:
-    """Draw the figures of every chapter into book/assets/figures."""
+def without_source() -> list[str]:
+    """The labs that are published and have no source, a line for each."""
+    built = sorted((ROOT / "labs").glob("*.ipynb"))
+    return [
+        f"labs/{path.name}: has no source labs/{path.stem}.py; write it, or remove the notebook and its "
+        "entry in _toc.yml"
+        for path in built
+        if not path.with_suffix(".py").exists()
+    ]
+
+
+def draw_figures() -> set[str]:
+    """Draw the figures of every chapter into book/assets/figures; returns the names of the files."""
     from gancourse.figures import save_pair
 
+    folder, drawn = ROOT / "book" / "assets" / "figures", set()
     for path in sorted((ROOT / "book" / "figures").glob("*.py")):
         spec = importlib.util.spec_from_file_location(f"figures_{path.stem}", path)
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
         for name, draw in module.FIGURES.items():
-            save_pair(draw, ROOT / "book" / "assets" / "figures", name)
+            save_pair(draw, folder, name)
+            drawn |= {f"{name}-light.svg", f"{name}-dark.svg"}
+    return drawn
+
+
+def remove_figures_but(drawn: set[str]) -> None:
+    """Remove from book/assets/figures what nothing draws any more."""
+    for path in sorted((ROOT / "book" / "assets" / "figures").glob("*.svg")):
+        if path.name not in drawn:
+            path.unlink()
+            print(f"{path.relative_to(ROOT)}: removed, nothing in book/figures draws it")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -236,11 +260,18 @@ def main(arguments: list[str] | None = None) -> int:
         for name, reason in reasons.items():
             print(f"{name}: {reason or 'fresh'}")
         return int(any(reasons.values()))
+    problems = []
     for source in sources:
-        build(source, options.force)
+        try:
+            build(source, options.force)
+        except CellExecutionError as error:
+            print(error, file=sys.stderr)
+            problems.append(f"labs/{source.name}: {error.ename}: {error.evalue}; its old outputs stay")
     if not options.labs:
-        draw_figures()
-    return 0
+        remove_figures_but(draw_figures())
+        problems += without_source()
+    print("\n".join(problems), end="\n" if problems else "", file=sys.stderr)
+    return int(bool(problems))
 
 
 if __name__ == "__main__":

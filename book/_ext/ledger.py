@@ -45,7 +45,11 @@ def differences(env: BuildEnvironment, ledger: Ledger) -> Iterator[tuple[str, ob
     for docname, problem in ledger.problems:
         yield f"{docname}.ipynb {problem}.", None
     for docname in sorted({r.lab for records in ledger.records.values() for r in records} - env.found_docs):
-        yield f"{docname}.ipynb holds checks but is no page of the book; add it to _toc.yml.", None
+        yield (
+            f"{docname}.ipynb holds checks but is no page of the book; "
+            "add it to _toc.yml, or remove it if its lab is gone.",
+            None,
+        )
     for statement in statements_of(env):
         place = (statement.docname, statement.line)
         if statement.must_be_checked and not statement.has_label:

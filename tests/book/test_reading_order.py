@@ -37,6 +37,13 @@ def read_chapters() -> list[str]:
     return [(ROOT / f"{file}.md").read_text(encoding="utf-8") for file in files]
 
 
+def test_the_plan_on_the_front_page_has_every_chapter():
+    toc = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
+    files = [Path(chapter["file"]).name for chapter in toc["parts"][0]["chapters"]]
+    plan = (ROOT / "book" / "index.md").read_text(encoding="utf-8").partition("\n## The plan")[2]
+    assert re.findall(r"^\| .*\]\((\w+)\.md\) \| yes \|$", plan, re.M) == files, "the table in book/index.md"
+
+
 def test_no_proof_uses_what_comes_later():
     assert forward_references(read_chapters()) == []
 

@@ -6,6 +6,7 @@
 
 from importlib import import_module
 from textwrap import dedent
+from types import ModuleType
 
 from tools.homework import MASTERS
 
@@ -13,15 +14,24 @@ STEMS = sorted(path.stem for path in MASTERS.glob("*.py"))
 
 
 def right(stem: str) -> dict[str, str]:
-    return import_module(f"tests.homework.right.{stem}").RIGHT
+    return _answers("right", stem).RIGHT
 
 
 def wrong(stem: str) -> list[tuple[str, str, str]]:
-    return import_module(f"tests.homework.wrong.{stem}").WRONG
+    return _answers("wrong", stem).WRONG
 
 
 def secrets(stem: str) -> tuple[str, ...]:
-    return import_module(f"tests.homework.wrong.{stem}").SECRETS
+    return _answers("wrong", stem).SECRETS
+
+
+def _answers(kind: str, stem: str) -> ModuleType:
+    try:
+        return import_module(f"tests.homework.{kind}.{stem}")
+    except ModuleNotFoundError as missing:
+        raise FileNotFoundError(
+            f"write tests/homework/{kind}/{stem}.py; answers.py says what it holds"
+        ) from missing
 
 
 def slips(function: str, arguments: str, **bodies: str) -> list[tuple[str, str, str]]:

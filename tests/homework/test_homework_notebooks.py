@@ -38,7 +38,7 @@ def test_master_and_solved_copy_pass_nbval_in_full(master, solved, tmp_path):
     assert run.returncode == 0, run.stdout + run.stderr
     codes = sum(c.cell_type == "code" for nb in (master, solved) for c in nb.cells)
     assert f"{codes} passed" in run.stdout
-    assert codes > 2 * 2 * 3
+    assert codes > 4
 
 
 def test_student_copy_stops_at_the_first_unsolved_exercise(released, parts, tmp_path):

@@ -7,6 +7,7 @@ from pathlib import Path
 import jupytext
 import nbformat
 import pytest
+from nbclient.exceptions import CellExecutionError
 
 from tools import notebooks, project
 
@@ -29,6 +30,15 @@ def look(notebook):
 
 def test_there_are_labs():
     assert LABS
+
+
+def test_every_published_lab_has_its_source():
+    assert notebooks.without_source() == []
+
+
+@lab
+def test_a_lab_keeps_its_runs_under_its_own_name(source):
+    assert re.findall(r'\bbegin\(\s*"(\w+)"', source.read_text(encoding="utf-8")) == [source.stem]
 
 
 @lab
@@ -80,7 +90,11 @@ def test_every_figure_stands_alone_and_has_alt_text(source):
         pictures += len(images)
         assert len(images) <= 1, f"{cell.id} draws {len(images)} figures"
         if images:
-            assert len(cell.metadata.get("mystnb", {}).get("image", {}).get("alt", "")) > 40, cell.id
+            words = cell.metadata.get("mystnb", {}).get("image", {}).get("alt", "")
+            assert len(words) > 40, (
+                f"{source.name}, {cell.id} draws a figure: say what it shows in its metadata, "
+                'mystnb={"image": {"alt": "…"}}'
+            )
     assert pictures
 
 
@@ -116,6 +130,32 @@ def test_prose_address_and_tag_execute_nothing(tmp_path, monkeypatch):
     assert notebook.cells[1].outputs[0].text
     source.write_text(code.replace("print(", "print(1, "))
     assert notebooks.stale(source) == "its code changed"
+
+
+def test_a_lab_that_fails_keeps_its_outputs_and_stops_no_other(tmp_path, monkeypatch, capsys):
+    def execute(notebook):
+        if "wrong" in notebook.cells[0].source:
+            raise CellExecutionError("where it failed", "AssertionError", "it did not learn")
+
+    monkeypatch.setattr(notebooks, "ROOT", tmp_path)
+    monkeypatch.setattr(notebooks, "execute", execute)
+    labs = tmp_path / "labs"
+    labs.mkdir()
+    for name, code in (("a", "wrong"), ("b", "right")):
+        (labs / f"{name}.py").write_text(f"# %%\n{code} = 1\n")
+    (labs / "renamed.ipynb").write_text("{}")
+    figures = tmp_path / "book" / "assets" / "figures"
+    figures.mkdir(parents=True)
+    (figures / "renamed-light.svg").write_text("<svg/>")
+    assert notebooks.main([]) == 1
+    said = capsys.readouterr()
+    assert "where it failed" in said.err
+    assert "labs/a.py: AssertionError: it did not learn; its old outputs stay" in said.err
+    assert "labs/renamed.ipynb: has no source labs/renamed.py" in said.err
+    assert not (labs / "a.ipynb").exists()
+    assert (labs / "b.ipynb").exists()
+    assert "renamed-light.svg: removed" in said.out
+    assert not list(figures.iterdir())
 
 
 def test_a_changed_module_makes_a_lab_stale_and_a_changed_docstring_does_not(tmp_path, monkeypatch):
@@ -177,13 +217,8 @@ def test_colab_links_appear_with_the_address(tmp_path, monkeypatch):
 
 def test_the_figures_of_the_chapters_are_those_their_code_draws(tmp_path, monkeypatch):
     committed = {path.name for path in (ROOT / "book" / "assets" / "figures").glob("*.svg")}
-    drawn = set()
-    monkeypatch.setattr(
-        "gancourse.figures.save_pair",
-        lambda draw, folder, name: drawn.update({f"{name}-light.svg", f"{name}-dark.svg"}),
-    )
-    notebooks.draw_figures()
-    assert drawn == committed, "run `make labs`"
+    monkeypatch.setattr("gancourse.figures.save_pair", lambda draw, folder, name: None)
+    assert notebooks.draw_figures() == committed, "run `make labs`"
 
 
 @pytest.mark.parametrize(

@@ -25,9 +25,14 @@ SENTENCE = "No student may read the sentence that stands here, in this file."
 ABOUT = '"locked": false, "schema_version": 3, "task": false'
 MASTER = f"""\
 # %% [markdown]
-# # Homework
+# # Homework: a demonstration
 #
 # [Open in Colab]({{{{ colab }}}})
+#
+# **20 points, about 5 minutes.** **You need** nothing. **How it is marked.** By a check and by hand.
+
+# %% nbgrader={{"grade": false, "grade_id": "setup", "solution": false, {ABOUT}}}
+import math
 
 # %% nbgrader={{"grade": false, "grade_id": "double", "solution": true, {ABOUT}}}
 def double(value):
@@ -37,8 +42,18 @@ def double(value):
     ### END SOLUTION
 
 
-# %% nbgrader={{"grade": true, "grade_id": "check", "points": 1, "solution": false, {ABOUT}}}
+# %% nbgrader={{"grade": true, "grade_id": "check_double", "points": 15, "solution": false, {ABOUT}}}
 assert double(2) == 4
+
+# %% [markdown] nbgrader={{"grade": true, "grade_id": "proof", "points": 5, "solution": true, {ABOUT}}}
+# ### BEGIN SOLUTION
+# Two halves make a whole.
+# ### END SOLUTION
+
+# %% [markdown]
+# ## How to submit
+#
+# Hand in `demo.ipynb`.
 """
 
 

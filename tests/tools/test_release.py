@@ -81,7 +81,7 @@ def test_a_stale_lab_is_refused(course):
 
 
 def test_a_stale_homework_is_refused(course):
-    course.replace("solutions/demo.py", "# # Homework", "# # Exercises")
+    course.replace("solutions/demo.py", "**You need** nothing.", "**You need** paper.")
     course.commit()
     refused(course, "9.1.0", r"Stale homework: demo\.ipynb")
 

@@ -27,9 +27,10 @@ def test_the_schedule_has_every_topic_with_the_times_that_it_states():
     for path in sorted((project.ROOT / "labs" / "homework").glob("*.ipynb")):
         chapter = (project.ROOT / "book" / f"{path.stem}.md").read_text(encoding="utf-8")
         reading = re.search(r"(\d+) with all proofs", chapter)
+        assert reading, f"book/{path.stem}.md does not say how long it takes: 'N with all proofs'"
         homework = re.search(r"20 points, about ([\w ]+)\.\*\*", path.read_text(encoding="utf-8"))
         stated[path.stem] = (int(reading[1]), homework[1])
-    assert scheduled == stated
+    assert scheduled == stated, "the rows of the schedule in book/teaching.md"
 
 
 @pytest.mark.skipif(not GRADER.exists(), reason="the student edition has no grader")
